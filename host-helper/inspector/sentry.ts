@@ -1,0 +1,119 @@
+/**
+ * What the rest of the helper knows of the sentry, the static C child that holds BPF, seccomp notifications and the
+ * verification at exec. Mechanism only: every decision is made by the caller. Implemented by sentry-process.ts.
+ */
+
+export interface SentryFeatures {
+  /** Process lifecycle events (fork, exec, exit) by cgroup. */
+  readonly lifecycle: boolean;
+  /** Change hints: proven complete by the start-up self-test, or why not. */
+  readonly hints: 'complete' | 'unavailable';
+  readonly hintsDetail: string;
+  /** Kill at exec on a mismatch with what was approved. */
+  readonly execVerify: boolean;
+  readonly execVerifyDetail: string;
+}
+
+export interface WatchRequest {
+  /** Small number of the caller's choosing, unique among live watches. */
+  readonly sandbox: number;
+  readonly cgroupId: bigint;
+  readonly cgroupPath: string;
+  /** Directories whose inodes' changes are hinted (uppers and plain roots). `root` numbers are the caller's. */
+  readonly roots: readonly { readonly root: number; readonly path: string }[];
+}
+
+/** A process of the sandbox that is alive now. Pids are the host's. */
+export interface LiveProcess {
+  readonly pid: number;
+  readonly parentPid: number;
+  readonly sandboxPid: number;
+  /** Clock ticks since boot (field 22 of /proc/PID/stat): with the pid, a unique name. */
+  readonly startTicks: bigint;
+  readonly program: string;
+  readonly argv: readonly string[];
+  /** Times it was scheduled, all threads together; flat means that it did not run. */
+  readonly runCount: bigint;
+  /** It has a writable shared mapping of a file. */
+  readonly sharedWritableMapping: boolean;
+  readonly traced: boolean;
+}
+
+export interface ExecEvent {
+  readonly pid: number;
+  readonly sandboxPid: number;
+  readonly program: string;
+  /** The kernel's own copy, at most 4 KiB. */
+  readonly argv: readonly string[];
+  readonly argvTruncated: boolean;
+  readonly atMs: number;
+}
+
+export interface ExitEvent {
+  readonly pid: number;
+  readonly exitCode: number;
+}
+
+/** Everything since the fence before. */
+export interface Observation {
+  readonly roots: readonly {
+    readonly root: number;
+    /** At least one inode below it changed (or may have). */
+    readonly dirty: boolean;
+    /** Distinct inode numbers hinted, bounded; `overflow` when there were more. */
+    readonly inodes: readonly bigint[];
+    readonly overflow: boolean;
+  }[];
+  /** Changes on the device that could not be assigned to a root (no dentry): treat every root as dirty. */
+  readonly unassigned: number;
+  readonly executed: readonly ExecEvent[];
+  readonly executedCount: number;
+  readonly exits: readonly ExitEvent[];
+  readonly forkCount: number;
+  readonly live: readonly LiveProcess[];
+  /** Events lost since the fence before: never zero silently. */
+  readonly dropped: number;
+}
+
+/** A process stands in execve and waits for an answer. */
+export interface ExecAsk {
+  readonly ask: bigint;
+  readonly sandbox: number;
+  /** Calling thread, host pid. */
+  readonly tid: number;
+  readonly pid: number;
+  /** The object behind the path, as the caller's mount namespace resolves it. */
+  readonly program: string;
+  /** For a script: the interpreter line's program and argument; the kernel will execute that. */
+  readonly interpreter: { readonly program: string; readonly argument: string | undefined } | undefined;
+  readonly argv: readonly string[];
+  readonly argvTruncated: boolean;
+  readonly cwd: string;
+}
+
+export interface ExecAnswer {
+  readonly ask: bigint;
+  readonly verdict: 'allow' | 'deny';
+  /** With `allow`: let every later exec of this very file (inode and ctime) in this sandbox pass without asking, whatever its argv. Dropped by `forget`. */
+  readonly remember: boolean;
+}
+
+export interface Sentry {
+  readonly features: SentryFeatures;
+  watch(request: WatchRequest): Promise<void>;
+  unwatch(sandbox: number): Promise<void>;
+  /** Nothing in flight is missed: what happened before the call is in the answer. */
+  fence(sandbox: number): Promise<Observation>;
+  /** Listens on `listenerPath` for runc's hand-over of this sandbox's notification descriptor. Must be called before the sandbox starts. */
+  guard(sandbox: number, listenerPath: string): Promise<void>;
+  /** After a restore, or after a sentry died: gives every process in the watched cgroup a fresh notification filter. Returns the pids that could not be guarded (their exec fails: closed). */
+  reguard(sandbox: number): Promise<readonly number[]>;
+  answer(answer: ExecAnswer): void;
+  forget(sandbox: number): void;
+  onExecAsk(listener: (ask: ExecAsk) => void): () => void;
+  /** A process ran something else than was approved and was killed. */
+  onExecKilled(listener: (event: { sandbox: number; pid: number; program: string; reason: string }) => void): () => void;
+  /** The child died. Its BPF programs are gone and guarded execs fail; the owner starts a new one and watches again. */
+  onDied(listener: (detail: string) => void): () => void;
+  close(): Promise<void>;
+}

@@ -1,0 +1,45 @@
+/**
+ * What the session layer knows of a sandbox's model endpoint: it is told of boundaries and replies, and may hold a reply back.
+ * Implemented by model-proxy.ts; wire formats live in turns/wire/.
+ */
+
+import type { Conversation } from '../protocol/state.ts';
+
+export type WireFormat = 'openai-chat' | 'openai-responses' | 'anthropic-messages' | 'gemini';
+
+export interface MainLoopRequest {
+  /** Rising number within this endpoint. */
+  readonly number: number;
+  readonly format: WireFormat;
+  readonly model: string | undefined;
+  /** The last user message's text, when the request ends with one (bounded). */
+  readonly userText: string | undefined;
+  /** Results of tool calls that this request carries and the one before did not: id and the first characters. */
+  readonly toolResults: readonly { readonly id: string; readonly text: string; readonly failed: boolean }[];
+  readonly at: number;
+}
+
+export interface Upstream {
+  /** Base URL for each wire format (for example https://api.anthropic.com); a format without one answers 501 naming the setting. */
+  readonly baseUrls: Partial<Readonly<Record<WireFormat, string>>>;
+  /** Headers set on every request (credentials that never enter the sandbox). */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+export interface ModelEndpointHooks {
+  /** A main-loop request arrived and was already sent upstream: the turn before it is over. The first byte of the reply waits for the returned promise, at most `holdCapMs`. */
+  readonly onBoundary: (request: MainLoopRequest) => Promise<void>;
+  /** The reply's conversation so far, at the end of the reply (also when it failed). `toolCalls` empty means that the agent will likely stop. */
+  readonly onReply: (request: MainLoopRequest, conversation: Conversation) => void;
+  /** How long the first byte was really held back (0 mostly); `capped` when the cap ended the wait. */
+  readonly onReleased: (request: MainLoopRequest, heldMs: number, capped: boolean) => void;
+}
+
+export interface ModelEndpoint extends AsyncDisposable {
+  readonly socketPath: string;
+  /** Requests now being answered (main loop only). */
+  readonly pending: number;
+  /** Forgets retries and counts; called when the session goes back to another turn. */
+  reset(): void;
+  close(): Promise<void>;
+}
