@@ -38,6 +38,11 @@ export const methods = {
     params: z.object({}),
     result: z.object({ sequence: z.number().int(), state: rootStateSchema }),
   },
+  /** Fires the AbortSignal of this connection's own request `id`; its handler decides what can still be undone. */
+  'request/cancel': {
+    params: z.object({ id: z.union([z.number().int(), z.string().max(100)]) }),
+    result: z.object({}),
+  },
   doctor: { params: z.object({}), result: z.object({ features: z.array(featureSchema) }) },
   'helper/stop': {
     params: z.object({ /** Stop sessions too (default), or leave their sandboxes to be adopted. */ sessions: z.boolean().optional() }),
