@@ -232,7 +232,10 @@ export type RootState = z.infer<typeof rootStateSchema>;
 
 /** Bounds that both sides rely on. */
 export const limits = {
+  /** Of a client's frame. */
   frameBytes: 8 * 1024 * 1024,
+  /** Of the helper's frames: a snapshot holds every session's turns. */
+  helperFrameBytes: 128 * 1024 * 1024,
   changedPaths: 200,
   executed: 50,
   toolInputChars: 4_000,
