@@ -1,0 +1,153 @@
+/**
+ * The agent's process in its sandbox: started on a pty, resumed from its transcript, stopped, found again after a restore.
+ * Knows profiles and the sandbox's children; nothing of turns.
+ */
+
+import { mkdir, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { AgentProfile } from '../agents/profile.ts';
+import { TurntableError } from '../protocol/errors.ts';
+import type { Sandbox, SandboxChild } from '../sandbox/sandbox.ts';
+import { doorPorts, type SessionParts } from './parts.ts';
+import { TerminalFeed } from './terminal.ts';
+
+const terminalSize = { columns: 120, rows: 40 };
+const stopGraceMs = 1_500;
+
+export interface AgentRunnerOptions {
+  readonly parts: Pick<SessionParts, 'agents'>;
+  readonly profile: AgentProfile;
+  readonly home: string;
+  readonly workspace: string;
+  /** Variables of this session only (never stored). */
+  readonly env: Readonly<Record<string, string>>;
+  /** The agent ended by itself (not through `stop`). */
+  readonly onExit: (exitCode: number) => void;
+}
+
+export class AgentRunner {
+  readonly terminal = new TerminalFeed();
+  readonly #options: AgentRunnerOptions;
+  #child: SandboxChild | undefined;
+  #stopping = false;
+
+  constructor(options: AgentRunnerOptions) {
+    this.#options = options;
+  }
+
+  get running(): SandboxChild | undefined {
+    return this.#child;
+  }
+
+  /** Writes the agent's settings into the (mounted) home of a new sandbox. */
+  async prepare(sandbox: Sandbox): Promise<void> {
+    const { profile, home } = this.#options;
+    const root = sandbox.roots.find((each) => each.path === home);
+    if (!root) throw new TurntableError('sandboxFailed', `The sandbox has no home at ${home}: see the helper's log.`);
+    for (const file of profile.prepareHome({ home, modelUrl: modelUrl() })) {
+      const path = join(root.merged, file.path);
+      await mkdir(dirname(path), { recursive: true });
+      await writeFile(path, file.content);
+    }
+  }
+
+  async start(sandbox: Sandbox, prompt: string | undefined): Promise<void> {
+    const { profile } = this.#options;
+    await this.#spawn(sandbox, profile.start({ ...this.#entry(), prompt }));
+  }
+
+  async resume(sandbox: Sandbox, prompt: string | undefined): Promise<void> {
+    const { profile } = this.#options;
+    await this.#spawn(sandbox, profile.resume({ ...this.#entry(), prompt: prompt ?? 'Continue.' }));
+  }
+
+  /** Finds the agent again among the children of a restored or adopted sandbox. */
+  adopt(sandbox: Sandbox, tag: number | undefined): boolean {
+    const child = tag === undefined ? undefined : sandbox.children.find((each) => each.tag === tag);
+    if (!child) return false;
+    this.#watch(child);
+    return true;
+  }
+
+  /** Ends the agent and waits for it: politely, then not. */
+  async stop(): Promise<void> {
+    const child = this.#child;
+    if (!child) return;
+    this.#stopping = true;
+    child.kill('SIGTERM');
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const timer = setTimeout(() => {
+      child.kill('SIGKILL');
+      resolve();
+    }, stopGraceMs);
+    await Promise.race([child.exited, promise.then(() => child.exited)]);
+    clearTimeout(timer);
+    this.#child = undefined;
+  }
+
+  /** The sandbox is gone (or about to be): nothing that happens to the old child matters any more. */
+  letGo(): void {
+    this.#stopping = true;
+    this.#child = undefined;
+  }
+
+  #entry(): { nodePath: string; entryPath: string } {
+    const { parts, profile } = this.#options;
+    const entryPath = profile.locate(parts.agents.searchRoots);
+    if (entryPath === undefined) {
+      throw new TurntableError('agentMissing', `${profile.displayName} is not installed: ${profile.installHint}`);
+    }
+    return { nodePath: parts.agents.nodePath, entryPath };
+  }
+
+  async #spawn(sandbox: Sandbox, argv: readonly string[]): Promise<void> {
+    const { profile, home, workspace, env } = this.#options;
+    const child = await sandbox.spawn({
+      argv,
+      cwd: workspace,
+      env: {
+        ...sandboxEnvironment(home),
+        TERM: 'xterm-256color',
+        ...profile.environment({ home, modelUrl: modelUrl() }),
+        ...env,
+      },
+      terminal: terminalSize,
+      stdin: undefined,
+    });
+    this.#watch(child);
+  }
+
+  #watch(child: SandboxChild): void {
+    this.#child = child;
+    this.#stopping = false;
+    child.onOutput((_stream, data) => this.terminal.push(data));
+    void child.exited.then((exitCode) => {
+      if (this.#child !== child || this.#stopping) return;
+      this.#child = undefined;
+      this.#options.onExit(exitCode);
+    });
+  }
+}
+
+function modelUrl(): string {
+  return `http://127.0.0.1:${doorPorts.model}`;
+}
+
+/** Variables of every program in a sandbox: its home, a plain path, and the only way out. */
+export function sandboxEnvironment(home: string): Record<string, string> {
+  const proxy = `http://127.0.0.1:${doorPorts.egress}`;
+  const local = '127.0.0.1,localhost,::1';
+  return {
+    HOME: home,
+    USER: 'root',
+    LANG: 'C.UTF-8',
+    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    HTTP_PROXY: proxy,
+    HTTPS_PROXY: proxy,
+    http_proxy: proxy,
+    https_proxy: proxy,
+    NO_PROXY: local,
+    no_proxy: local,
+    TURNTABLE: '1',
+  };
+}

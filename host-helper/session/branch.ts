@@ -1,0 +1,72 @@
+/**
+ * Branch: a second session beside the first, from any restorable turn. It gets its own roots, network and endpoints, inherits
+ * the line of turns up to there (so it can be rewound further), and no grants. The first session is not touched.
+ */
+
+import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
+import { lineOf } from '../protocol/reducer.ts';
+import { newId } from './ids.ts';
+import { letAgentGoOn, restoreSandbox } from './restore-session.ts';
+import { checkpointOf } from './rewind.ts';
+import { Session } from './session.ts';
+
+/** Makes and starts the branch; `added` is called as soon as clients may see it. On failure nothing stays. */
+export async function branch(
+  origin: Session,
+  request: ParamsOf<'branch'>,
+  added: (session: Session) => void,
+): Promise<Omit<ResultOf<'branch'>, 'sessionId'> & { session: Session }> {
+  const startedMs = performance.now();
+  const { parts } = origin;
+  const from = checkpointOf(origin, request.turn);
+  const session = new Session(
+    parts,
+    {
+      ...origin.record,
+      id: newId('s'),
+      title: request.title ?? (request.prompt === undefined ? `${origin.record.title} (branch)` : firstLine(request.prompt)),
+      origin: { sessionId: origin.id, turn: request.turn },
+      createdAt: Date.now(),
+      head: request.turn,
+      status: 'running',
+      furniture: [],
+      agent: { name: origin.record.agent.name, status: origin.record.agent.name === 'none' ? 'none' : 'stopped' },
+    },
+    origin.env,
+  );
+  parts.store.metadata.putSession(session.id, JSON.stringify(session.record));
+  const intent = parts.store.metadata.beginIntent('branch', session.id, JSON.stringify({ from: origin.id, turn: request.turn }));
+  try {
+    for (const turn of lineOf({ turns: origin.turns.all }, request.turn)) {
+      const checkpoint = parts.store.metadata.checkpointOf(origin.id, turn.id);
+      const id = newId('c');
+      // Inherited checkpoints share their contents with the origin's: they cost nothing more.
+      session.turns.adopt(
+        turn.checkpoint ? { ...turn, checkpoint: { ...turn.checkpoint, id, bytesStored: 0 } } : turn,
+        checkpoint && { ...checkpoint, id, sessionId: session.id },
+      );
+    }
+    await session.createRuntime('create');
+    session.setStatus('branching');
+    added(session);
+    const record = checkpointOf(session, request.turn);
+    const restored = await restoreSandbox(session, record);
+    session.setStatus('running');
+    await letAgentGoOn(session, record, restored, {
+      resume: request.resume ?? (session.agent !== undefined),
+      prompt: request.prompt,
+    });
+    parts.store.metadata.endIntent(intent);
+    return { session, restoredProcesses: restored.processes, tookMs: performance.now() - startedMs, notes: restored.notes };
+  } catch (error) {
+    if (session.hasRuntime) await session.runtime.destroy().catch(() => {});
+    parts.store.metadata.removeSession(session.id);
+    parts.store.metadata.endIntent(intent);
+    parts.dispatch({ type: 'session/removed', sessionId: session.id });
+    throw error;
+  }
+}
+
+function firstLine(text: string): string {
+  return (text.split('\n')[0] ?? text).slice(0, 80);
+}

@@ -1,0 +1,378 @@
+/**
+ * Makes the checkpoint of a turn: asks the sentry what happened, plans with the inspector, lets the engine run the work,
+ * publishes files and processes together. Owns what is known of the last file and process version; knows nothing of models,
+ * agents' protocols or clients.
+ */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Engine } from '../engine/engine.ts';
+import { classOf, planCheckpoint, type Plan } from '../inspector/classify.ts';
+import { buildEffects } from '../inspector/effects.ts';
+import { listeningPorts } from '../inspector/listening-ports.ts';
+import { carriedOver, mergeObservations } from '../inspector/observation.ts';
+import { openFiles, stillFit, type OpenFile } from '../inspector/open-files.ts';
+import type { LiveProcess, Observation, Sentry } from '../inspector/sentry.ts';
+import {
+  processKey,
+  ranSince,
+  runCountsOf,
+  survivorsAmong,
+  type ProcessKey,
+  type RunCounts,
+} from '../inspector/survivors.ts';
+import type { Logger } from '../log.ts';
+import { TurntableError } from '../protocol/errors.ts';
+import type { Checkpoint, EffectClass, ReachedHost, Turn } from '../protocol/state.ts';
+import type { Sandbox } from '../sandbox/sandbox.ts';
+import type { CaptureResult, CheckpointRecord, FileVersionId, Store } from '../store/store.ts';
+import { newId } from './ids.ts';
+import type { Position } from './session-record.ts';
+
+/** How long restored or thawed processes get to go back to sleep before their run counts become the baseline. */
+const settleMs = 25;
+
+export interface ProcessVersion {
+  readonly image: string;
+  readonly turn: number;
+  readonly agentTag: number | undefined;
+  /** Run counts once the survivors had settled after the dump. */
+  readonly counts: RunCounts;
+  readonly openFiles: readonly OpenFile[];
+}
+
+export interface CheckpointerParts {
+  readonly sessionId: string;
+  readonly store: Store;
+  readonly engine: Engine;
+  readonly sentry: () => Sentry | undefined;
+  /** Why processes cannot be dumped on this host; undefined when they can. */
+  readonly noDump: () => string | undefined;
+  readonly isAgentState: (path: string) => boolean;
+  readonly logger: Logger;
+}
+
+export interface CloseRequest {
+  readonly turn: Turn;
+  readonly sandbox: Sandbox;
+  readonly watch: number;
+  readonly agent: { readonly tag: number; readonly sandboxPid: number } | undefined;
+  readonly furniture: ReadonlySet<ProcessKey>;
+  readonly network: readonly ReachedHost[];
+  /** A reply waits for this checkpoint. */
+  readonly urgent: boolean;
+  readonly alsoUncertain: readonly string[];
+}
+
+export interface Closed {
+  readonly turn: Turn;
+  readonly record: CheckpointRecord;
+}
+
+interface Work {
+  readonly captured: CaptureResult | undefined;
+  readonly image: { readonly id: string; readonly bytes: number } | undefined;
+  readonly filesMs: number;
+  readonly processesMs: number;
+  readonly degraded: string | undefined;
+}
+
+export class Checkpointer {
+  readonly #parts: CheckpointerParts;
+  /** The last published version; `#looked` is a later one that only a preview has seen. */
+  #files: FileVersionId | undefined;
+  #looked: FileVersionId | undefined;
+  #processes: ProcessVersion | undefined;
+  #known: ReadonlySet<ProcessKey> = new Set();
+  #pending: Observation | undefined;
+
+  constructor(parts: CheckpointerParts) {
+    this.#parts = parts;
+  }
+
+  get fileVersion(): FileVersionId | undefined {
+    return this.#files;
+  }
+
+  /** After a restore or an adoption: what the sandbox holds now. Run counts are unknown, so the next dump is made. */
+  startFrom(files: FileVersionId | undefined): void {
+    this.#files = files;
+    this.#looked = undefined;
+    this.#processes = undefined;
+    this.#pending = undefined;
+    this.#known = new Set();
+  }
+
+  /** The processes alive now become furniture of the session; what changed so far stays to be captured. */
+  async absorb(watch: number): Promise<ReadonlySet<ProcessKey>> {
+    const observation = await this.#observe(watch);
+    this.#pending = carriedOver(observation);
+    return new Set(observation.live.map(processKey));
+  }
+
+  /** The first version of a new sandbox: everything is looked at. */
+  async captureAll(sandbox: Sandbox): Promise<CaptureResult> {
+    const captured = await this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name)));
+    this.#files = captured.version;
+    return captured;
+  }
+
+  /** A version of what is there now, for a preview: no turn, no process dump. The next checkpoint still sees the changes. */
+  async look(sandbox: Sandbox): Promise<CaptureResult> {
+    const captured = await this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name)));
+    this.#looked = captured.version;
+    return captured;
+  }
+
+  /** Closes `request.turn` with a checkpoint. Throws only when not even the files could be captured. */
+  async close(request: CloseRequest): Promise<Closed> {
+    const startedMs = performance.now();
+    let observation = await this.#observe(request.watch);
+    const survivors = this.#survivors(observation, request);
+    const noDump = this.#parts.noDump();
+    const plan = planCheckpoint({
+      observation,
+      rootNames: request.sandbox.roots.map((root) => root.name),
+      hintsComplete: this.#parts.sentry()?.features.hints === 'complete',
+      survivors,
+      versioned: this.#processes?.counts,
+      imageStillFits: await this.#imageFits(request.sandbox),
+      alsoUncertain: request.alsoUncertain,
+    });
+    const portsByPid = await listeningPorts(survivors.map((process) => process.pid));
+    const inspectMs = performance.now() - startedMs;
+
+    const versioned = this.#processes?.counts;
+    const known = this.#known;
+    const processesChanged = changedSince(survivors, versioned, known);
+    const work = await this.#work(request, plan, noDump, (during) => {
+      observation = mergeObservations(observation, during);
+    });
+
+    const before = this.#files;
+    const version = work.captured?.version ?? before;
+    if (version === undefined) throw new TurntableError('checkpointFailed', 'There is no first file version yet: stop the session and start it again.');
+    this.#files = version;
+    this.#known = new Set(survivors.map(processKey));
+
+    const changes = work.captured?.changes ?? [];
+    const effects = buildEffects({
+      observation,
+      changes,
+      isAgentState: this.#parts.isAgentState,
+      survivors,
+      versioned,
+      portsByPid,
+      known,
+      keyOf: processKey,
+      network: request.network,
+      uncertain: plan.uncertain,
+    });
+    const own = effects.files.added + effects.files.changed + effects.files.removed;
+    const effectClass = classOf({ changedPaths: own, processesChanged, uncertain: plan.uncertain });
+    const image = work.image?.id ?? (plan.processes === 'keep' ? this.#processes?.image : undefined);
+    if (plan.processes === 'none') this.#processes = undefined;
+
+    const checkpoint: Checkpoint = {
+      id: newId('c'),
+      restorable: true,
+      reason: reasonFor(effectClass, own, survivors, work.degraded),
+      reused: effectClass === 'none',
+      hasProcesses: image !== undefined,
+      bytesStored: (work.captured?.bytesStored ?? 0) + (work.image?.bytes ?? 0),
+      inspectMs,
+      filesMs: work.filesMs,
+      processesMs: work.processesMs,
+      heldMs: 0,
+      ...(work.degraded === undefined ? {} : { degraded: work.degraded }),
+    };
+    const turn: Turn = {
+      ...request.turn,
+      state: 'closed',
+      endedAt: Date.now(),
+      effects,
+      effectClass,
+      checkpoint,
+    };
+    const position: Position = {
+      ...(image !== undefined && this.#processes ? { imageTurn: this.#processes.turn } : {}),
+      ...(image !== undefined && this.#processes?.agentTag !== undefined ? { agentTag: this.#processes.agentTag } : {}),
+      survivors: effects.processes.survivors,
+    };
+    return {
+      turn,
+      record: {
+        id: checkpoint.id,
+        sessionId: this.#parts.sessionId,
+        turn: turn.id,
+        fileVersion: version,
+        processImage: image,
+        position: JSON.stringify(position),
+        createdAt: Date.now(),
+      },
+    };
+  }
+
+  async #observe(watch: number): Promise<Observation> {
+    const sentry = this.#parts.sentry();
+    if (!sentry) throw new TurntableError('sentryFailed', 'The inspector is not running: see `turntable doctor`.');
+    const observation = mergeObservations(this.#pending, await sentry.fence(watch));
+    this.#pending = undefined;
+    return observation;
+  }
+
+  #survivors(observation: Observation, request: CloseRequest): LiveProcess[] {
+    return survivorsAmong(observation.live, request.agent?.sandboxPid, request.furniture);
+  }
+
+  async #imageFits(sandbox: Sandbox): Promise<boolean> {
+    return this.#processes !== undefined && (await stillFit(this.#processes.openFiles, sandbox.supervisorPid));
+  }
+
+  async #work(
+    request: CloseRequest,
+    plan: Plan,
+    noDump: string | undefined,
+    also: (observation: Observation) => void,
+  ): Promise<Work> {
+    const { sandbox } = request;
+    const wantsDump = plan.processes === 'dump';
+    if (wantsDump && noDump === undefined) {
+      try {
+        return await this.#submit(request, 'processes', () => this.#dump(request, plan, also));
+      } catch (error) {
+        if (!(error instanceof TurntableError) || error.code !== 'checkpointFailed') throw error;
+        this.#parts.logger.warn('processes could not be dumped; keeping files only', { message: error.message });
+        this.#processes = undefined;
+        return this.#submit(request, 'files', () => this.#filesOnly(sandbox, plan, `files only: ${error.message}`));
+      }
+    }
+    const degraded = wantsDump ? `files only: ${noDump ?? 'processes cannot be dumped'}` : undefined;
+    if (plan.dirtyRoots.size === 0) return { captured: undefined, image: undefined, filesMs: 0, processesMs: 0, degraded };
+    return this.#submit(request, 'files', () => this.#filesOnly(sandbox, plan, degraded));
+  }
+
+  async #submit(request: CloseRequest, kind: 'files' | 'processes', run: () => Promise<Work>): Promise<Work> {
+    return this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent: request.urgent, run }).done;
+  }
+
+  async #filesOnly(sandbox: Sandbox, plan: Plan, degraded: string | undefined): Promise<Work> {
+    const startedMs = performance.now();
+    if (plan.freeze) await sandbox.freeze();
+    try {
+      if (plan.sync) await syncFileSystem(sandbox);
+      const captured = await this.#capture(sandbox, plan.dirtyRoots);
+      return { captured, image: undefined, filesMs: performance.now() - startedMs, processesMs: 0, degraded };
+    } finally {
+      if (plan.freeze) await sandbox.thaw();
+    }
+  }
+
+  async #dump(request: CloseRequest, plan: Plan, also: (observation: Observation) => void): Promise<Work> {
+    const { sandbox, watch } = request;
+    const { images } = this.#parts.store;
+    const staged = await images.stage();
+    try {
+      let captured: CaptureResult | undefined;
+      let frozen: Observation | undefined;
+      let files: OpenFile[] = [];
+      let filesMs = 0;
+      const startedMs = performance.now();
+      await sandbox.dump(staged, async () => {
+        const filesStartedMs = performance.now();
+        frozen = await this.#observe(watch);
+        files = await openFiles(frozen.live.map((process) => process.pid));
+        if (plan.sync) await syncFileSystem(sandbox);
+        const dirty = new Set(plan.dirtyRoots);
+        for (const root of frozen.roots) {
+          const name = sandbox.roots[root.root]?.name;
+          if (root.dirty && name !== undefined) dirty.add(name);
+        }
+        captured = await this.#capture(sandbox, dirty);
+        filesMs = performance.now() - filesStartedMs;
+      });
+      if (frozen) also(frozen);
+      const counts = await this.#settledCounts(request, frozen);
+      const kept = await images.keep(staged);
+      this.#processes = {
+        image: kept.image,
+        turn: request.turn.id,
+        agentTag: request.agent?.tag,
+        counts,
+        openFiles: files,
+      };
+      return {
+        captured,
+        image: { id: kept.image, bytes: kept.bytesStored },
+        filesMs,
+        processesMs: performance.now() - startedMs - filesMs,
+        degraded: undefined,
+      };
+    } catch (error) {
+      await images.discard(staged).catch(() => {});
+      throw error;
+    }
+  }
+
+  /**
+   * The thaw itself schedules every process. What a process does then without any input is what it would also do after a
+   * restore, so counts taken once it sleeps again are a sound baseline, unless it changed files meanwhile: then the
+   * counts of the frozen instant stay, the process counts as having run, and the next turn dumps again.
+   */
+  async #settledCounts(request: CloseRequest, frozen: Observation | undefined): Promise<RunCounts> {
+    await sleep(settleMs);
+    const settled = await this.#observe(request.watch);
+    this.#pending = carriedOver(settled);
+    const wrote = settled.roots.some((root) => root.dirty) || settled.unassigned > 0 || settled.dropped > 0;
+    return runCountsOf(this.#survivors(wrote && frozen ? frozen : settled, request));
+  }
+
+  async #capture(sandbox: Sandbox, dirtyRoots: ReadonlySet<string>): Promise<CaptureResult> {
+    const previous = this.#looked ?? this.#files;
+    const { files } = this.#parts.store;
+    const captured = await files.capture({ sandboxId: sandbox.id, roots: sandbox.roots, previous, dirtyRoots });
+    this.#looked = undefined;
+    if (this.#files === undefined || previous === this.#files) return captured;
+    return { ...captured, changes: await files.changes(this.#files, captured.version, sandbox.roots) };
+  }
+}
+
+/** Whether what lives now differs from what the last checkpoint knew: started, ended, or ran. */
+function changedSince(
+  survivors: readonly LiveProcess[],
+  versioned: RunCounts | undefined,
+  known: ReadonlySet<ProcessKey>,
+): boolean {
+  if (survivors.length !== known.size) return true;
+  return survivors.some((process) => !known.has(processKey(process)) || !versioned || ranSince(process, versioned));
+}
+
+function reasonFor(
+  effectClass: EffectClass,
+  changedPaths: number,
+  survivors: readonly LiveProcess[],
+  degraded: string | undefined,
+): string {
+  const files = `${changedPaths} ${changedPaths === 1 ? 'path' : 'paths'} changed`;
+  const first = survivors[0];
+  const lives = first
+    ? `${first.argv[0] ?? first.program}${survivors.length > 1 ? ` and ${survivors.length - 1} more` : ''} outlived the turn`
+    : 'a process that lived before has ended';
+  const what = {
+    none: 'nothing that a restore would need has changed',
+    files,
+    processes: lives,
+    full: `${lives} and ${files}`,
+  }[effectClass];
+  return degraded === undefined ? what : `${what}; ${degraded}`;
+}
+
+/** Flushes the file system that holds the uppers, so that stores through shared mappings show in ctime. */
+async function syncFileSystem(sandbox: Sandbox): Promise<void> {
+  const upper = sandbox.roots[0]?.upper;
+  if (upper === undefined) return;
+  const child = spawn('sync', ['-f', upper], { stdio: 'ignore' });
+  const [code] = await once(child, 'exit');
+  if (code !== 0) throw new TurntableError('checkpointFailed', 'The state file system could not be flushed: check it with `dmesg`.');
+}

@@ -1,0 +1,84 @@
+/**
+ * Brings a sandbox to a checkpoint: files first, then processes from their image, or a fresh start where there is none or it
+ * cannot be restored. Shared by rewind, branch and resume, so that all three mean the same by "restored".
+ */
+
+import type { CheckpointRecord } from '../store/store.ts';
+import { positionSchema, type Position } from './session-record.ts';
+import type { Session } from './session.ts';
+
+export interface Restored {
+  readonly processes: boolean;
+  /** The agent inside the image is alive and as of this very turn. */
+  readonly agentAlive: boolean;
+  /** What could not be brought back, in words. */
+  readonly notes: string[];
+}
+
+export function positionOf(record: CheckpointRecord): Position {
+  return positionSchema.parse(JSON.parse(record.position));
+}
+
+/**
+ * `session`'s sandbox must be down with its uppers prepared. Afterwards it is up and watched; doors are closed when
+ * processes came back (the caller opens them when the session is ready) and open otherwise.
+ */
+export async function restoreSandbox(session: Session, record: CheckpointRecord, beforeStart?: () => Promise<void>): Promise<Restored> {
+  const { runtime, parts, checkpointer } = session;
+  const { sandbox } = runtime;
+  const notes: string[] = [];
+  await parts.store.files.restore({ sandboxId: sandbox.id, roots: sandbox.roots, version: record.fileVersion });
+  checkpointer.startFrom(record.fileVersion);
+  await beforeStart?.();
+
+  const position = positionOf(record);
+  if (record.processImage !== undefined) {
+    const noDump = parts.noDump();
+    if (noDump !== undefined) {
+      notes.push(`processes are not brought back: ${noDump}`);
+    } else {
+      const image = await parts.store.images.open(record.processImage);
+      try {
+        await runtime.restore(image.directory);
+        return { processes: true, agentAlive: position.imageTurn === record.turn, notes };
+      } catch (error) {
+        notes.push(`processes could not be brought back: ${error instanceof Error ? error.message : String(error)}`);
+        session.logger.warn('restore of processes failed; starting without them', { notes });
+        // A failed restore may have touched files; put them back exactly.
+        await sandbox.prepareUppers();
+        await parts.store.files.restore({ sandboxId: sandbox.id, roots: sandbox.roots, version: record.fileVersion });
+        await beforeStart?.();
+      } finally {
+        await image.release();
+      }
+    }
+  } else if (position.survivors.length > 0) {
+    notes.push(`${position.survivors.length} processes of that turn were not dumped and do not come back`);
+  }
+  await runtime.start();
+  return { processes: false, agentAlive: false, notes };
+}
+
+/** Lets the agent go on after a restore: in memory where it is of this turn, else from its transcript. */
+export async function letAgentGoOn(
+  session: Session,
+  record: CheckpointRecord,
+  restored: Restored,
+  wish: { readonly resume: boolean; readonly prompt: string | undefined },
+): Promise<void> {
+  const { runtime } = session;
+  if (restored.processes) {
+    const found = session.adoptAgent(positionOf(record).agentTag);
+    const goesOn = found && restored.agentAlive && wish.resume && wish.prompt === undefined;
+    if (found && !goesOn) await session.stopAgent();
+    session.setFurniture(new Set());
+    await session.checkpointer.absorb(runtime.watch);
+    await runtime.openDoors();
+    if (goesOn) return;
+  } else {
+    session.setFurniture(new Set());
+  }
+  if (!session.agent) return;
+  if (wish.resume) await session.resumeAgent(wish.prompt);
+  else session.setAgent({ name: session.record.agent.name, status: 'stopped' });
+}

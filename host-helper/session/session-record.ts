@@ -1,0 +1,47 @@
+/**
+ * What is remembered of a session across helper restarts, as a schema: it is parsed when it is read back. Credentials are
+ * never in it.
+ */
+
+import { z } from 'zod';
+import { agentStateSchema } from '../protocol/state.ts';
+
+export const sessionRecordSchema = z.object({
+  id: z.string(),
+  title: z.string(),
+  workspace: z.string(),
+  home: z.string(),
+  agent: agentStateSchema,
+  /** Which upstream was chosen, by name: "scripted", "keys" or a URL. */
+  upstream: z.string(),
+  origin: z.object({ sessionId: z.string(), turn: z.number() }).optional(),
+  createdAt: z.number(),
+  head: z.number(),
+  status: z.enum(['running', 'stopped', 'failed']),
+  detail: z.string().optional(),
+  degraded: z.array(z.string()),
+  /** Processes that lived before the first turn (keys of survivors.ts): furniture. */
+  furniture: z.array(z.string()),
+  /** The supervisor's tag of the agent, while it runs. */
+  agentTag: z.number().optional(),
+});
+export type SessionRecord = z.infer<typeof sessionRecordSchema>;
+
+/** What a checkpoint remembers beyond files and processes. */
+export const positionSchema = z.object({
+  /** The turn whose process image this checkpoint uses; the agent inside is as of that turn. */
+  imageTurn: z.number().optional(),
+  /** The supervisor's tag of the agent inside the image. */
+  agentTag: z.number().optional(),
+  /** What was alive, for previews. */
+  survivors: z.array(
+    z.object({
+      pid: z.number(),
+      command: z.string(),
+      ports: z.array(z.number()),
+      startedInTurn: z.boolean(),
+      ran: z.boolean(),
+    }),
+  ),
+});
+export type Position = z.infer<typeof positionSchema>;

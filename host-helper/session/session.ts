@@ -1,0 +1,402 @@
+/**
+ * One session: an agent (or an outside one) at work on a workspace, turn by turn. Ties together runtime, agent, turns and
+ * checkpoints, one thing at a time. Rewind, branch and apply are beside it in their own files and use what is public here.
+ */
+
+import type { Closed } from './checkpointer.ts';
+import { Checkpointer } from './checkpointer.ts';
+import { AgentRunner } from './agent-runner.ts';
+import { Lock } from './lock.ts';
+import { SessionRuntime } from './runtime.ts';
+import type { SessionParts } from './parts.ts';
+import type { SessionRecord } from './session-record.ts';
+import { TurnLog } from './turn-log.ts';
+import { agentStatePredicate } from '../agents/profile.ts';
+import type { Logger } from '../log.ts';
+import { TurntableError } from '../protocol/errors.ts';
+import type { AgentState, Conversation, ReachedHost, SessionState, Turn } from '../protocol/state.ts';
+import type { MainLoopRequest, ModelEndpointHooks } from '../turns/model-endpoint.ts';
+
+/** After a reply without tool calls, how long the agent gets to exit before its last turn is closed. */
+const lastTurnGraceMs = 3_000;
+/** How long an agent that is to go may hold up a stop. */
+const labelChars = 120;
+
+export class Session {
+  readonly parts: SessionParts;
+  readonly lock = new Lock();
+  readonly turns: TurnLog;
+  readonly checkpointer: Checkpointer;
+  readonly agent: AgentRunner | undefined;
+  readonly logger: Logger;
+  /** Whether a path is the agent's own book-keeping. */
+  readonly isAgentState: (path: string) => boolean;
+  /** Variables given for this session; never stored. */
+  readonly env: Readonly<Record<string, string>>;
+  #record: SessionRecord;
+  #runtime: SessionRuntime | undefined;
+  #status: SessionState['status'];
+  #reached: ReachedHost[] = [];
+  #uncertain: string[] = [];
+  /** Rises with every rewind and stop: what was begun in an earlier epoch no longer counts. */
+  #epoch = 0;
+  #lastTurnTimer: NodeJS.Timeout | undefined;
+
+  constructor(parts: SessionParts, record: SessionRecord, env: Readonly<Record<string, string>>) {
+    this.parts = parts;
+    this.env = env;
+    this.#record = record;
+    this.#status = record.status;
+    this.logger = parts.logger.child(record.id);
+    this.turns = new TurnLog(record.id, parts.store.metadata, parts.dispatch);
+    const profile = parts.profiles.get(record.agent.name);
+    if (record.agent.name !== 'none' && !profile) {
+      throw new TurntableError('agentUnknown', `There is no agent called ${record.agent.name}: try ${[...parts.profiles.keys()].join(', ')} or none.`);
+    }
+    this.isAgentState = profile ? agentStatePredicate(profile, record.home) : () => false;
+    this.checkpointer = new Checkpointer({
+      sessionId: record.id,
+      store: parts.store,
+      engine: parts.engine,
+      sentry: parts.sentry,
+      noDump: parts.noDump,
+      isAgentState: this.isAgentState,
+      logger: this.logger,
+    });
+    this.agent = profile
+      ? new AgentRunner({
+          parts,
+          profile,
+          home: record.home,
+          workspace: record.workspace,
+          env: this.env,
+          onExit: (exitCode) => this.#agentEnded(exitCode),
+        })
+      : undefined;
+  }
+
+  get id(): string {
+    return this.#record.id;
+  }
+
+  get record(): SessionRecord {
+    return this.#record;
+  }
+
+  get status(): SessionState['status'] {
+    return this.#status;
+  }
+
+  /** The runtime, up or down; throws `sessionNotRunning` before the sandbox was made. */
+  get runtime(): SessionRuntime {
+    if (!this.#runtime) {
+      throw new TurntableError('sessionNotRunning', `Session ${this.id} has no sandbox: start it with \`turntable session resume ${this.id}\`.`);
+    }
+    return this.#runtime;
+  }
+
+  get hasRuntime(): boolean {
+    return this.#runtime !== undefined;
+  }
+
+  /** The open turn's id, or the head's: where an approval or a request to the outside belongs. */
+  get currentTurn(): number {
+    return this.turns.open?.id ?? this.#record.head;
+  }
+
+  state(): SessionState {
+    const { record } = this;
+    return {
+      id: record.id,
+      title: record.title,
+      workspace: record.workspace,
+      mount: this.#runtime?.sandbox.roots.find((root) => root.name === 'workspace')?.merged ?? '',
+      status: this.#status,
+      ...(record.detail === undefined ? {} : { detail: record.detail }),
+      agent: record.agent,
+      ...(record.origin === undefined ? {} : { origin: record.origin }),
+      createdAt: record.createdAt,
+      head: record.head,
+      turns: this.turns.all,
+      degraded: record.degraded,
+      bytesStored: this.turns.all.reduce((sum, turn) => sum + (turn.checkpoint?.bytesStored ?? 0), 0),
+    };
+  }
+
+  /** Makes the sandbox's object (directories and mounts), without starting it. */
+  async createRuntime(how: 'create' | 'adopt'): Promise<SessionRuntime> {
+    const options = {
+      parts: this.parts,
+      sessionId: this.id,
+      workspace: this.#record.workspace,
+      home: this.#record.home,
+      upstream: await this.parts.upstream(this.#record.upstream, this.env),
+      hooks: this.#hooks(),
+      openTurn: () => this.currentTurn,
+      onReached: (reached: ReachedHost) => this.#reached.push(reached),
+      onDied: (detail: string) => this.#sandboxDied(detail),
+    };
+    this.#runtime = how === 'create' ? await SessionRuntime.create(options) : await SessionRuntime.adopt(options);
+    return this.#runtime;
+  }
+
+  /** From nothing: sandbox up, turn 0 with the state before anything. The agent is not started yet. */
+  async begin(): Promise<void> {
+    const runtime = await this.createRuntime('create');
+    await runtime.start();
+    if (this.agent) await this.agent.prepare(runtime.sandbox);
+    const turn = this.turns.begin({ kind: 'start', label: 'start', parent: null });
+    await this.checkpointer.captureAll(runtime.sandbox);
+    const closed = await this.checkpointer.close({
+      turn,
+      sandbox: runtime.sandbox,
+      watch: runtime.watch,
+      agent: undefined,
+      furniture: new Set(),
+      network: [],
+      urgent: false,
+      alsoUncertain: [],
+    });
+    this.publish(closed);
+    this.setStatus('running');
+  }
+
+  async startAgent(prompt: string | undefined): Promise<void> {
+    if (!this.agent) return;
+    this.setAgent({ name: this.#record.agent.name, status: 'starting' });
+    await this.agent.start(this.runtime.sandbox, prompt);
+    this.#agentStarted();
+  }
+
+  /** Goes on from the transcript, as a new process. */
+  async resumeAgent(prompt: string | undefined): Promise<void> {
+    if (!this.agent) return;
+    this.setAgent({ name: this.#record.agent.name, status: 'starting' });
+    const fresh = this.turns.all.every((turn) => turn.kind !== 'agent');
+    // An agent that was never asked anything has no transcript to resume from.
+    if (fresh) await this.agent.start(this.runtime.sandbox, prompt);
+    else await this.agent.resume(this.runtime.sandbox, prompt);
+    this.#agentStarted();
+  }
+
+  /** The agent inside a restored image is alive and will send its request again. */
+  adoptAgent(tag: number | undefined): boolean {
+    const found = this.agent?.adopt(this.runtime.sandbox, tag) ?? false;
+    if (found) this.#agentStarted();
+    return found;
+  }
+
+  async stopAgent(): Promise<void> {
+    if (!this.agent?.running) return;
+    await this.agent.stop();
+    this.setAgent({ name: this.#record.agent.name, status: 'stopped' });
+  }
+
+  /** Closes the open turn, if there is one. Call with the lock held. */
+  async closeOpenTurn(urgent: boolean): Promise<Turn | undefined> {
+    const open = this.turns.open;
+    if (!open) return undefined;
+    clearTimeout(this.#lastTurnTimer);
+    const closing = this.turns.update(open.id, { state: 'closing' });
+    const network = this.#takeReached();
+    const uncertain = this.#uncertain;
+    this.#uncertain = [];
+    try {
+      const closed = await this.checkpointer.close({
+        turn: closing,
+        sandbox: this.runtime.sandbox,
+        watch: this.runtime.watch,
+        agent: this.#agentProcess(),
+        furniture: new Set(this.#record.furniture),
+        network,
+        urgent,
+        alsoUncertain: uncertain,
+      });
+      return this.publish(closed);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.logger.error('a turn could not be checkpointed', { turn: open.id, reason });
+      // What this turn changed is not lost: the next checkpoint looks everywhere.
+      this.#uncertain.push(`turn ${open.id} was not captured`);
+      const turn: Turn = {
+        ...this.turns.get(open.id),
+        state: 'closed',
+        endedAt: Date.now(),
+        effectClass: 'full',
+        checkpoint: {
+          id: 'none', restorable: false, reason: `not restorable: ${reason}`, reused: false, hasProcesses: false,
+          bytesStored: 0, inspectMs: 0, filesMs: 0, processesMs: 0, heldMs: 0,
+        },
+      };
+      this.turns.closeWithout(turn);
+      this.setHead(turn.id);
+      return turn;
+    }
+  }
+
+  /** Publishes a closed turn with its checkpoint and moves the head to it. */
+  publish(closed: Closed): Turn {
+    const latest = this.turns.get(closed.turn.id);
+    const turn: Turn = {
+      ...closed.turn,
+      // The reply may have been read while the checkpoint was made.
+      label: latest.label,
+      ...(latest.conversation === undefined ? {} : { conversation: latest.conversation }),
+      ...(latest.exitCode === undefined ? {} : { exitCode: latest.exitCode }),
+    };
+    this.turns.publish(turn, closed.record);
+    this.setHead(turn.id);
+    return turn;
+  }
+
+  setHead(head: number): void {
+    this.#save({ ...this.#record, head });
+    this.parts.dispatch({ type: 'head/moved', sessionId: this.id, head });
+  }
+
+  setStatus(status: SessionState['status'], detail?: string): void {
+    this.#status = status;
+    const stored = status === 'stopped' || status === 'failed' ? status : 'running';
+    const { detail: _old, ...record } = this.#record;
+    this.#save({ ...record, status: stored, ...(detail === undefined ? {} : { detail }) });
+    this.parts.dispatch({ type: 'session/changed', sessionId: this.id, patch: { status, detail: detail ?? '', mount: this.state().mount } });
+  }
+
+  setAgent(agent: AgentState): void {
+    const tag = this.agent?.running?.tag;
+    const { agentTag: _old, ...record } = this.#record;
+    this.#save({ ...record, agent, ...(tag === undefined ? {} : { agentTag: tag }) });
+    this.parts.dispatch({ type: 'agent/changed', sessionId: this.id, agent });
+  }
+
+  setFurniture(furniture: ReadonlySet<string>): void {
+    this.#save({ ...this.#record, furniture: [...furniture] });
+  }
+
+  doubt(reason: string): void {
+    this.#uncertain.push(reason);
+  }
+
+  /** Whatever waits for an earlier state of this session must not touch the new one. */
+  nextEpoch(): void {
+    this.#epoch += 1;
+    clearTimeout(this.#lastTurnTimer);
+    this.#takeReached();
+  }
+
+  #hooks(): ModelEndpointHooks {
+    return {
+      onBoundary: (request) => this.#boundary(request),
+      onReply: (request, conversation) => this.#reply(request, conversation),
+      onReleased: (request, heldMs, capped) => this.#released(request, heldMs, capped),
+    };
+  }
+
+  readonly #turnByRequest = new Map<number, { closed: number | undefined; opened: number }>();
+
+  async #boundary(request: MainLoopRequest): Promise<void> {
+    const epoch = this.#epoch;
+    await this.lock.run(async () => {
+      if (epoch !== this.#epoch || !this.#runtime?.up) return;
+      const closed = await this.closeOpenTurn(true);
+      if (!closed) {
+        const alive = await this.checkpointer.absorb(this.#runtime.watch);
+        if (this.#record.furniture.length === 0) this.setFurniture(alive);
+      }
+      const opened = this.turns.begin({ kind: 'agent', label: 'thinking…', parent: this.#record.head });
+      this.#turnByRequest.set(request.number, { closed: closed?.id, opened: opened.id });
+      this.setAgent({ ...this.#record.agent, status: 'thinking' });
+    });
+  }
+
+  #reply(request: MainLoopRequest, conversation: Conversation): void {
+    const at = this.#turnByRequest.get(request.number);
+    if (!at) return;
+    this.#turnByRequest.delete(request.number);
+    const turn = this.turns.get(at.opened);
+    this.turns.update(at.opened, { ...turn, conversation, label: labelOf(conversation) });
+    if (this.turns.open?.id !== at.opened) return;
+    this.setAgent({ ...this.#record.agent, status: 'running' });
+    if (conversation.toolCalls.length === 0 && conversation.error === undefined) this.#expectEnd();
+  }
+
+  #released(request: MainLoopRequest, heldMs: number, capped: boolean): void {
+    const closed = this.#turnByRequest.get(request.number)?.closed;
+    if (closed === undefined) {
+      if (capped) this.doubt('the reply was released before the checkpoint was safe');
+      return;
+    }
+    const turn = this.turns.get(closed);
+    if (turn.checkpoint) this.turns.update(closed, { checkpoint: { ...turn.checkpoint, heldMs } });
+  }
+
+  /** The last reply asked for nothing: the turn ends when the agent does, or when it has waited a moment. */
+  #expectEnd(): void {
+    clearTimeout(this.#lastTurnTimer);
+    const epoch = this.#epoch;
+    this.#lastTurnTimer = setTimeout(() => {
+      void this.lock.run(async () => {
+        if (epoch === this.#epoch && this.#runtime?.up) await this.closeOpenTurn(false);
+      });
+    }, lastTurnGraceMs);
+  }
+
+  #agentStarted(): void {
+    this.setAgent({ name: this.#record.agent.name, status: 'running' });
+  }
+
+  #agentEnded(exitCode: number): void {
+    const epoch = this.#epoch;
+    const { name } = this.#record.agent;
+    this.setAgent(
+      exitCode === 0
+        ? { name, status: 'finished', exitCode }
+        : { name, status: 'failed', exitCode, detail: `${name} ended with exit code ${exitCode}: its terminal says why` },
+    );
+    void this.lock.run(async () => {
+      if (epoch === this.#epoch && this.#runtime?.up) await this.closeOpenTurn(false);
+    });
+  }
+
+  #sandboxDied(detail: string): void {
+    this.logger.error('the sandbox ended', { detail });
+    this.nextEpoch();
+    this.agent?.letGo();
+    const open = this.turns.open;
+    void this.lock.run(async () => {
+      // Processes are gone, files are not: they can still be captured with the overlays down.
+      if (open) this.turns.closeWithout({ ...open, label: `${open.label} (sandbox ended)` });
+      await this.#runtime?.stop().catch(() => {});
+      this.setStatus('failed', `the sandbox ended (${detail}): \`turntable session resume ${this.id}\` starts it again at turn ${this.#record.head}`);
+    });
+  }
+
+  #agentProcess(): { tag: number; sandboxPid: number } | undefined {
+    const child = this.agent?.running;
+    return child ? { tag: child.tag, sandboxPid: child.pid } : undefined;
+  }
+
+  #takeReached(): ReachedHost[] {
+    const reached = new Map<string, ReachedHost>();
+    for (const each of this.#reached.splice(0)) {
+      const key = `${each.host}:${each.port}:${each.method ?? ''}:${each.allowed}`;
+      const before = reached.get(key);
+      reached.set(key, before ? { ...before, count: before.count + each.count } : each);
+    }
+    return [...reached.values()];
+  }
+
+  #save(record: SessionRecord): void {
+    this.#record = record;
+    this.parts.store.metadata.putSession(record.id, JSON.stringify(record));
+  }
+}
+
+function labelOf(conversation: Conversation): string {
+  if (conversation.error !== undefined) return `model error: ${conversation.error}`.slice(0, labelChars);
+  const [first, ...more] = conversation.toolCalls;
+  const text = first
+    ? first.summary + (more.length > 0 ? ` (+${more.length})` : '')
+    : (conversation.text.split('\n').find((line) => line.trim() !== '') ?? 'answered');
+  return text.slice(0, labelChars);
+}

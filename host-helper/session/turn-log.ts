@@ -1,0 +1,90 @@
+/**
+ * The tree of turns of one session: in memory for clients, in the store for the next helper. Turn ids rise; a turn's parent
+ * tells the line it is on. Knows nothing of sandboxes.
+ */
+
+import type { Action } from '../protocol/actions.ts';
+import { TurntableError } from '../protocol/errors.ts';
+import { turnSchema, type Turn } from '../protocol/state.ts';
+import type { CheckpointRecord, MetadataStore } from '../store/store.ts';
+
+export class TurnLog {
+  readonly #sessionId: string;
+  readonly #metadata: MetadataStore;
+  readonly #dispatch: (action: Action) => void;
+  readonly #turns = new Map<number, Turn>();
+  #openId: number | undefined;
+  #nextId = 0;
+
+  constructor(sessionId: string, metadata: MetadataStore, dispatch: (action: Action) => void) {
+    this.#sessionId = sessionId;
+    this.#metadata = metadata;
+    this.#dispatch = dispatch;
+    for (const row of metadata.turns(sessionId)) {
+      const turn = turnSchema.parse(JSON.parse(row.document));
+      this.#turns.set(turn.id, turn);
+      this.#nextId = Math.max(this.#nextId, turn.id + 1);
+      if (turn.state !== 'closed') this.#openId = turn.id;
+    }
+  }
+
+  get all(): Turn[] {
+    return [...this.#turns.values()].sort((a, b) => a.id - b.id);
+  }
+
+  /** The turn that goes on now, if any. */
+  get open(): Turn | undefined {
+    return this.#openId === undefined ? undefined : this.#turns.get(this.#openId);
+  }
+
+  /** Throws `turnNotFound`. */
+  get(id: number): Turn {
+    const turn = this.#turns.get(id);
+    if (!turn) {
+      throw new TurntableError('turnNotFound', `There is no turn ${id} in this session: list them with \`turntable turns\`.`);
+    }
+    return turn;
+  }
+
+  begin(turn: { kind: Turn['kind']; label: string; parent: number | null }): Turn {
+    const begun: Turn = { ...turn, id: this.#nextId++, state: 'open', startedAt: Date.now() };
+    this.#openId = begun.id;
+    this.#set(begun);
+    return begun;
+  }
+
+  update(id: number, patch: Partial<Omit<Turn, 'id'>>): Turn {
+    const turn = { ...this.get(id), ...patch };
+    this.#set(turn);
+    return turn;
+  }
+
+  /** Closes the turn together with its checkpoint: both are durable or neither. */
+  publish(turn: Turn, checkpoint: CheckpointRecord): void {
+    this.#metadata.publish(checkpoint, JSON.stringify(turn));
+    this.#remember(turn);
+  }
+
+  /** Adds turns that a branch inherits, each with its own checkpoint row. */
+  adopt(turn: Turn, checkpoint: CheckpointRecord | undefined): void {
+    this.#nextId = Math.max(this.#nextId, turn.id + 1);
+    if (checkpoint) this.publish(turn, checkpoint);
+    else this.#set(turn);
+  }
+
+  /** Closes a turn that got no checkpoint (nothing could be captured). */
+  closeWithout(turn: Turn): void {
+    this.#set({ ...turn, state: 'closed', endedAt: turn.endedAt ?? Date.now() });
+  }
+
+  #set(turn: Turn): void {
+    this.#metadata.putTurn(this.#sessionId, turn.id, JSON.stringify(turn));
+    this.#remember(turn);
+  }
+
+  #remember(turn: Turn): void {
+    this.#turns.set(turn.id, turn);
+    if (turn.state === 'closed' && this.#openId === turn.id) this.#openId = undefined;
+    this.#dispatch({ type: 'turn/set', sessionId: this.#sessionId, turn });
+  }
+}
