@@ -1,0 +1,206 @@
+/*
+ * Which inodes below a tracked root changed? The ctime tracepoints see every way of changing a file (system calls,
+ * io_uring, overlay copy-up, writers outside the sandbox) because every change of a file changes its ctime; the first
+ * store through a shared mapping shows as a dirtied folio. Tracking system calls instead misses most of these and costs
+ * the whole machine. These tracepoints exist where the kernel has multigrain timestamps (6.13 and later).
+ */
+#include "vmlinux.h"
+
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "events.h"
+
+#define WALK_DEPTH_MAX 64
+#define ALIASES_MAX 8
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, ROOTS_MAX);
+    __type(key, struct root_key);
+    __type(value, __u32);
+} roots SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_HASH);
+    __uint(max_entries, DEVICES_MAX);
+    __type(key, __u32);
+    __type(value, __u32);
+} devices SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, ROOTS_MAX);
+    __type(key, __u32);
+    __type(value, struct root_state);
+} states SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, ROOTS_MAX);
+    __type(key, __u32);
+    __type(value, struct root_inodes);
+} inodes SEC(".maps");
+
+struct {
+    __uint(type, BPF_MAP_TYPE_ARRAY);
+    __uint(map_flags, BPF_F_MMAPABLE);
+    __uint(max_entries, DEVICES_MAX);
+    __type(key, __u32);
+    __type(value, struct device_state);
+} device_states SEC(".maps");
+
+struct seen_key {
+    __u64 ino;
+    __u32 slot;
+    __u32 generation;
+};
+
+/* Only keeps repetitions out of the lists; what it forgets is listed twice. */
+struct {
+    __uint(type, BPF_MAP_TYPE_LRU_HASH);
+    __uint(max_entries, 65536);
+    __type(key, struct seen_key);
+    __type(value, __u8);
+} seen SEC(".maps");
+
+static __always_inline void record_in(struct root_state *state, __u32 slot, __u32 generation, __u64 ino)
+{
+    struct root_half *half = &state->half[generation & 1];
+    struct seen_key key = {.ino = ino, .slot = slot, .generation = generation};
+    struct root_inodes *list;
+    __u8 one = 1;
+    __u32 at;
+    __sync_fetch_and_add(&half->hints, 1);
+    if (bpf_map_lookup_elem(&seen, &key))
+        return;
+    bpf_map_update_elem(&seen, &key, &one, BPF_ANY);
+    list = bpf_map_lookup_elem(&inodes, &slot);
+    at = __sync_fetch_and_add(&half->count, 1);
+    if (list && at < ROOT_INODES_MAX)
+        list->ino[generation & 1][at] = ino;
+    else
+        half->overflow = 1;
+}
+
+static __always_inline void record(__u32 slot, __u64 ino)
+{
+    struct root_state *state = bpf_map_lookup_elem(&states, &slot);
+    __u32 generation;
+    if (!state)
+        return;
+    state->last_ns = bpf_ktime_get_ns();
+    generation = *(volatile __u32 *)&state->generation;
+    record_in(state, slot, generation, ino);
+    /* A fence came between: it may have read the old half already, so the new one gets the hint as well. */
+    __u32 now = *(volatile __u32 *)&state->generation;
+    if (now != generation)
+        record_in(state, slot, now, ino);
+}
+
+struct walk {
+    struct dentry *dentry;
+    struct dentry *top;
+    __u32 dev;
+    __u32 slot;
+    __u32 found;
+    __u32 outside;
+};
+
+static long walk_step(__u32 index, void *context)
+{
+    struct walk *walk = context;
+    struct dentry *dentry = walk->dentry;
+    struct dentry *parent;
+    struct inode *inode = BPF_CORE_READ(dentry, d_inode);
+    struct root_key key = {.dev = walk->dev};
+    __u32 *slot;
+    key.ino = BPF_CORE_READ(inode, i_ino);
+    slot = bpf_map_lookup_elem(&roots, &key);
+    if (slot) {
+        walk->slot = *slot;
+        walk->found = 1;
+        return 1;
+    }
+    if (dentry == walk->top) {
+        walk->outside = 1;
+        return 1;
+    }
+    parent = BPF_CORE_READ(dentry, d_parent);
+    if (parent == dentry)
+        return 1; /* not connected to the tree: opened by handle */
+    walk->dentry = parent;
+    return 0;
+}
+
+/* Being made (its directory is hinted when it gets a name) or without any name left: nothing that a path could show. */
+static __always_inline int has_no_name_by_right(struct inode *inode)
+{
+    __u32 state = 0;
+    bpf_core_read(&state, sizeof(state), &inode->i_state);
+    return BPF_CORE_READ(inode, i_nlink) == 0 || BPF_CORE_READ(inode, i_ino) == 0 ||
+           BPF_CORE_READ(inode, i_hash.pprev) == 0 ||
+           (state & (1u << bpf_core_enum_value(enum inode_state_bits, __I_NEW)));
+}
+
+static __always_inline int changed(struct inode *inode)
+{
+    struct super_block *sb = BPF_CORE_READ(inode, i_sb);
+    __u32 dev = BPF_CORE_READ(sb, s_dev);
+    __u32 *index = bpf_map_lookup_elem(&devices, &dev);
+    struct device_state *device;
+    struct hlist_node *node;
+    __u64 ino;
+    int lost = 0, alias;
+    if (!index)
+        return 0;
+    device = bpf_map_lookup_elem(&device_states, index);
+    if (!device)
+        return 0;
+    ino = BPF_CORE_READ(inode, i_ino);
+    node = BPF_CORE_READ(inode, i_dentry.first);
+    if (!node) {
+        if (has_no_name_by_right(inode))
+            __sync_fetch_and_add(&device->nameless, 1);
+        else
+            __sync_fetch_and_add(&device->unassigned, 1);
+        return 0;
+    }
+    for (alias = 0; alias < ALIASES_MAX && node; alias++) {
+        struct walk walk = {.dev = dev};
+        walk.dentry = (void *)node - bpf_core_field_offset(struct dentry, d_u.d_alias);
+        walk.top = BPF_CORE_READ(sb, s_root);
+        bpf_loop(WALK_DEPTH_MAX, walk_step, &walk, 0);
+        if (walk.found)
+            record(walk.slot, ino);
+        else if (!walk.outside)
+            lost = 1;
+        node = BPF_CORE_READ(node, next);
+    }
+    if (lost || node)
+        __sync_fetch_and_add(&device->unassigned, 1);
+    return 0;
+}
+
+SEC("tp_btf/ctime_ns_xchg")
+int BPF_PROG(on_ctime, struct inode *inode)
+{
+    return changed(inode);
+}
+
+SEC("tp_btf/ctime_xchg_skip")
+int BPF_PROG(on_ctime_skip, struct inode *inode)
+{
+    return changed(inode);
+}
+
+SEC("tp_btf/writeback_dirty_folio")
+int BPF_PROG(on_dirty_folio, struct folio *folio, struct address_space *mapping)
+{
+    return changed(BPF_CORE_READ(mapping, host));
+}
