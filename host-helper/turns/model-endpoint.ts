@@ -17,21 +17,28 @@ export interface MainLoopRequest {
   /** Results of tool calls that this request carries and the one before did not: id and the first characters. */
   readonly toolResults: readonly { readonly id: string; readonly text: string; readonly failed: boolean }[];
   readonly at: number;
+  /** Digest of the messages this request carries. Keep it with the turn: after going back to that turn, `reset(history)` tells the endpoint that this request comes again. */
+  readonly history: string;
 }
 
 export interface Upstream {
   /** Base URL for each wire format (for example https://api.anthropic.com); a format without one answers 501 naming the setting. */
   readonly baseUrls: Partial<Readonly<Record<WireFormat, string>>>;
-  /** Headers set on every request (credentials that never enter the sandbox). */
+  /** Headers set on every request, whatever its format. */
   readonly headers: Readonly<Record<string, string>>;
+  /** Credential headers of one format only (`authorization`, `x-api-key`, `x-goog-api-key`): they never enter the sandbox and never reach another provider. */
+  readonly credentials?: Partial<Readonly<Record<WireFormat, Readonly<Record<string, string>>>>>;
 }
 
 export interface ModelEndpointHooks {
   /** A main-loop request arrived and was already sent upstream: the turn before it is over. The first byte of the reply waits for the returned promise, at most `holdCapMs`. */
   readonly onBoundary: (request: MainLoopRequest) => Promise<void>;
-  /** The reply's conversation so far, at the end of the reply (also when it failed). `toolCalls` empty means that the agent will likely stop. */
+  /**
+   * The reply's conversation so far, at the end of the reply (also when it failed). `toolCalls` empty means that the agent will likely stop.
+   * A request that the agent sends again reports under the same number: the later conversation replaces the earlier one.
+   */
   readonly onReply: (request: MainLoopRequest, conversation: Conversation) => void;
-  /** How long the first byte was really held back (0 mostly); `capped` when the cap ended the wait. */
+  /** How long the first byte was really held back (0 mostly); `capped` when the cap ended the wait. Not called when the agent or the upstream went away first; called again for a reply to a request sent again. */
   readonly onReleased: (request: MainLoopRequest, heldMs: number, capped: boolean) => void;
 }
 
@@ -39,7 +46,11 @@ export interface ModelEndpoint extends AsyncDisposable {
   readonly socketPath: string;
   /** Requests now being answered (main loop only). */
   readonly pending: number;
-  /** Forgets retries and counts; called when the session goes back to another turn. */
-  reset(): void;
+  /**
+   * Forgets what was asked before; called when the session goes back to another turn, and on the fresh endpoint of a branch.
+   * With `pendingHistory`, the agent was restored while it waited for that request's reply: when it sends the request again,
+   * that is no new boundary. It gets a number and `onReply`, but no `onBoundary`.
+   */
+  reset(pendingHistory?: string): void;
   close(): Promise<void>;
 }
