@@ -1,0 +1,26 @@
+/**
+ * The only place that knows @vscode/webview-ui-toolkit, whose authors have deprecated it: registers the elements the
+ * components use by their tag names. To replace it, define elements of these names here, or change the tags.
+ */
+
+import {
+  provideVSCodeDesignSystem,
+  vsCodeBadge,
+  vsCodeButton,
+  vsCodePanels,
+  vsCodePanelTab,
+  vsCodePanelView,
+  vsCodeProgressRing,
+} from '@vscode/webview-ui-toolkit';
+
+/** Registers vscode-button, vscode-badge, vscode-progress-ring and vscode-panels with its parts. Call once. */
+export function registerToolkit(): void {
+  provideVSCodeDesignSystem().register(
+    vsCodeButton(),
+    vsCodeBadge(),
+    vsCodePanels(),
+    vsCodePanelTab(),
+    vsCodePanelView(),
+    vsCodeProgressRing(),
+  );
+}
