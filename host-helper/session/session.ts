@@ -19,7 +19,8 @@ import type { MainLoopRequest, ModelEndpointHooks } from '../turns/model-endpoin
 
 /** After a reply without tool calls, how long the agent gets to exit before its last turn is closed. */
 const lastTurnGraceMs = 3_000;
-/** How long an agent that is to go may hold up a stop. */
+/** Replies may come in parts and again; older requests are over. */
+const rememberedRequests = 16;
 const labelChars = 120;
 
 export class Session {
@@ -304,6 +305,7 @@ export class Session {
         if (this.#record.furniture.length === 0) this.setFurniture(alive);
       }
       const opened = this.turns.begin({ kind: 'agent', label: 'thinking…', parent: this.#record.head });
+      this.#turnByRequest.delete(request.number - rememberedRequests);
       this.#turnByRequest.set(request.number, { closed: closed?.id, opened: opened.id });
       this.setAgent({ ...this.#record.agent, status: 'thinking' });
     });
@@ -312,7 +314,6 @@ export class Session {
   #reply(request: MainLoopRequest, conversation: Conversation): void {
     const at = this.#turnByRequest.get(request.number);
     if (!at) return;
-    this.#turnByRequest.delete(request.number);
     const turn = this.turns.get(at.opened);
     this.turns.update(at.opened, { ...turn, conversation, label: labelOf(conversation) });
     if (this.turns.open?.id !== at.opened) return;

@@ -21,7 +21,7 @@ export function upstreamByName(name: string, env: Environment, scriptedUrl: stri
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new TurntableError('invalidParams', `An upstream must be http or https, not ${url.protocol}`);
   }
-  return { ...everywhere(name.replace(/\/$/, '')), headers: headersOf(env) };
+  return { ...everywhere(withoutVersion(name)), credentials: credentialsOf(env) };
 }
 
 function everywhere(url: string): Upstream {
@@ -32,21 +32,30 @@ function everywhere(url: string): Upstream {
 }
 
 function byKeys(env: Environment): Upstream {
-  const openai = env['OPENAI_BASE_URL'] ?? 'https://api.openai.com';
+  const openai = withoutVersion(env['OPENAI_BASE_URL'] ?? 'https://api.openai.com');
   return {
     baseUrls: {
       ...(env['OPENAI_API_KEY'] ? { 'openai-chat': openai, 'openai-responses': openai } : {}),
       ...(env['ANTHROPIC_API_KEY'] ? { 'anthropic-messages': env['ANTHROPIC_BASE_URL'] ?? 'https://api.anthropic.com' } : {}),
       ...(env['GEMINI_API_KEY'] ? { gemini: env['GOOGLE_GEMINI_BASE_URL'] ?? 'https://generativelanguage.googleapis.com' } : {}),
     },
-    headers: headersOf(env),
+    headers: {},
+    credentials: credentialsOf(env),
   };
 }
 
-function headersOf(env: Environment): Record<string, string> {
+/** Each key goes to its own provider only. */
+function credentialsOf(env: Environment): NonNullable<Upstream['credentials']> {
+  const openai = env['OPENAI_API_KEY'] ? { authorization: `Bearer ${env['OPENAI_API_KEY']}` } : {};
   return {
-    ...(env['OPENAI_API_KEY'] ? { authorization: `Bearer ${env['OPENAI_API_KEY']}` } : {}),
-    ...(env['ANTHROPIC_API_KEY'] ? { 'x-api-key': env['ANTHROPIC_API_KEY'] } : {}),
-    ...(env['GEMINI_API_KEY'] ? { 'x-goog-api-key': env['GEMINI_API_KEY'] } : {}),
+    'openai-chat': openai,
+    'openai-responses': openai,
+    'anthropic-messages': env['ANTHROPIC_API_KEY'] ? { 'x-api-key': env['ANTHROPIC_API_KEY'] } : {},
+    gemini: env['GEMINI_API_KEY'] ? { 'x-goog-api-key': env['GEMINI_API_KEY'] } : {},
   };
+}
+
+/** Agents send the version as part of the path; base URLs are often written with it. */
+function withoutVersion(url: string): string {
+  return url.replace(/\/+$/, '').replace(/\/v1$/, '');
 }

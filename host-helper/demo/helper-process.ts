@@ -1,0 +1,59 @@
+/** Starts and stops a helper through its own CLI, as a person would, and connects to it. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { connectHelper, placeOf } from '../cli/connect.ts';
+import type { Client } from '../protocol/client.ts';
+
+/** The product's root: this file lies in host-helper/demo. */
+export const productRoot = join(import.meta.dirname, '..', '..');
+
+export interface CliResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs `turntable ARGS` from sources or, where it was built, from the bundle. */
+export async function turntable(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
+  const child = spawn(process.execPath, [cliPath(), ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, ...env },
+  });
+  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  return { code: typeof code === 'number' ? code : 1, stdout, stderr };
+}
+
+export function cliPath(): string {
+  const bundled = join(productRoot, 'dist', 'turntable.js');
+  return existsSync(bundled) ? bundled : join(productRoot, 'host-helper', 'cli', 'main.ts');
+}
+
+/** A running helper of its own state directory; `down` ends it and its sessions. */
+export class HelperProcess implements AsyncDisposable {
+  readonly stateDirectory: string;
+  readonly client: Client;
+
+  private constructor(stateDirectory: string, client: Client) {
+    this.stateDirectory = stateDirectory;
+    this.client = client;
+  }
+
+  static async up(stateDirectory: string): Promise<HelperProcess> {
+    const result = await turntable(['up', '--state-dir', stateDirectory]);
+    if (result.code !== 0) throw new Error(`The helper did not start:\n${result.stderr.trim() || result.stdout.trim()}`);
+    return new HelperProcess(stateDirectory, await connectHelper(placeOf({ stateDir: stateDirectory }).socketPath));
+  }
+
+  async down(): Promise<void> {
+    this.client.close();
+    await turntable(['down', '--state-dir', this.stateDirectory]);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.down();
+  }
+}

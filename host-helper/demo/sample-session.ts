@@ -1,0 +1,86 @@
+/**
+ * The sample session as a client drives it: start the agent, answer what is asked, wait until it has finished. Used by
+ * `--once` and by the benchmarks; knows the protocol only.
+ */
+
+import type { Client, StateSubscription } from '../protocol/client.ts';
+import type { Approval, RootState, SessionState } from '../protocol/state.ts';
+
+export interface WatchedState {
+  readonly subscription: StateSubscription;
+  /** Resolves with the first state for which `test` holds; rejects after `timeoutMs` naming `what`. */
+  until<Value>(what: string, timeoutMs: number, test: (state: RootState) => Value | undefined): Promise<Value>;
+}
+
+export async function watchState(client: Client): Promise<WatchedState> {
+  const tests = new Set<() => void>();
+  let state: RootState | undefined;
+  const subscription = await client.subscribe((next) => {
+    state = next;
+    for (const test of [...tests]) test();
+  });
+  return {
+    subscription,
+    until(what, timeoutMs, test) {
+      const { promise, resolve, reject } = Promise.withResolvers<NonNullable<ReturnType<typeof test>>>();
+      const look = (): void => {
+        let value: ReturnType<typeof test> | undefined;
+        try {
+          value = state === undefined ? undefined : test(state);
+        } catch (error) {
+          finish();
+          reject(error instanceof Error ? error : new Error(String(error)));
+          return;
+        }
+        if (value === undefined || value === null) return;
+        finish();
+        resolve(value);
+      };
+      const timer = setTimeout(() => {
+        finish();
+        reject(new Error(`Waited ${timeoutMs / 1000} s in vain for: ${what}`));
+      }, timeoutMs);
+      const finish = (): void => {
+        clearTimeout(timer);
+        tests.delete(look);
+      };
+      tests.add(look);
+      look();
+      return promise;
+    },
+  };
+}
+
+/** Answers every approval of a session by `decide`; returns what was asked and a function that stops answering. */
+export function answerApprovals(
+  client: Client,
+  watched: WatchedState,
+  decide: (approval: Approval) => 'allow' | 'deny',
+): { readonly asked: Approval[]; stop(): void } {
+  const asked: Approval[] = [];
+  let stopped = false;
+  void (async () => {
+    while (!stopped) {
+      const approval = await watched
+        .until('an approval', 86_400_000, (state) =>
+          stopped ? null : Object.values(state.approvals).find((each) => each.state === 'pending' && !asked.some((seen) => seen.id === each.id)),
+        )
+        .catch(() => undefined);
+      if (!approval || stopped) return;
+      asked.push(approval);
+      await client.request('approval/answer', { id: approval.id, decision: decide(approval), scope: 'once' }).catch(() => {});
+    }
+  })();
+  return { asked, stop: () => void (stopped = true) };
+}
+
+/** The session once its agent has ended and its last turn is closed. */
+export function untilFinished(watched: WatchedState, sessionId: string, timeoutMs: number): Promise<SessionState> {
+  return watched.until(`session ${sessionId} to finish`, timeoutMs, (state) => {
+    const session = state.sessions[sessionId];
+    if (!session) throw new Error(`session ${sessionId} is gone`);
+    if (session.status === 'failed') throw new Error(`session ${sessionId} failed: ${session.detail ?? ''}`);
+    const ended = session.agent.status === 'finished' || session.agent.status === 'failed';
+    return ended && session.turns.every((turn) => turn.state === 'closed') ? session : undefined;
+  });
+}

@@ -1,0 +1,156 @@
+/**
+ * The helper's composition: every part is made here once and handed to those that need it. Nothing else knows all parts.
+ */
+
+import { mkdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { agentProfiles } from './agents/profiles.ts';
+import { createAuthority } from './authority/authority.ts';
+import { createEngine } from './engine/engine.ts';
+import { SentryKeeper } from './inspector/sentry-keeper.ts';
+import { startSentry } from './inspector/sentry-process.ts';
+import type { Logger } from './log.ts';
+import { emptyState } from './protocol/reducer.ts';
+import { createOciBackend } from './sandbox/oci/backend.ts';
+import { createServer, type HelperServer } from './server/server.ts';
+import { createStateFeed } from './server/state-feed.ts';
+import { createHandlers } from './session/handlers.ts';
+import type { SessionParts } from './session/parts.ts';
+import { SessionRegistry } from './session/registry.ts';
+import { hostFeatures } from './session/host-features.ts';
+import { openStore } from './store/open-store.ts';
+import { startScriptedModel } from './demo/scripted-model.ts';
+import { sampleScripts } from './demo/sample-script.ts';
+import { upstreamByName } from './turns/upstreams.ts';
+import { loadExecRules } from './authority/rules-file.ts';
+
+export interface HelperOptions {
+  readonly version: string;
+  readonly stateDirectory: string;
+  readonly socketPath: string;
+  readonly group: string | undefined;
+  readonly tcpPort: number | undefined;
+  readonly binDirectory: string;
+  readonly criu: string | undefined;
+  readonly rulesPath: string;
+  readonly agents: SessionParts['agents'];
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly logger: Logger;
+}
+
+export interface Helper {
+  readonly server: HelperServer;
+  /** What recovery did, in words. */
+  readonly recovered: readonly string[];
+  /** Settles when a client asked the helper to stop; tells whether sessions end too. */
+  readonly stopAsked: Promise<boolean>;
+  close(endSessions: boolean): Promise<void>;
+}
+
+/** Starts everything; throws with everything down again. */
+export async function startHelper(options: HelperOptions): Promise<Helper> {
+  const { logger, stateDirectory } = options;
+  await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
+  await using cleanup = new AsyncDisposableStack();
+
+  const feed = createStateFeed(emptyState(options.version, Date.now()), logger);
+  const dispatch = feed.dispatch.bind(feed);
+  const store = await openStore({ directory: join(stateDirectory, 'store'), treefsPath: join(options.binDirectory, 'treefs'), logger: logger.child('store') });
+  cleanup.defer(() => store.close());
+  const authority = await createAuthority({
+    stateDirectory,
+    rules: await loadExecRules(options.rulesPath),
+    dispatch: (approval) => dispatch({ type: 'approval/set', approval }),
+    logger: logger.child('authority'),
+  });
+  cleanup.defer(() => authority.close());
+  const engine = createEngine({ maxConcurrent: 2, logger: logger.child('engine') });
+  cleanup.defer(() => engine.close());
+  const backend = createOciBackend({
+    stateDirectory,
+    runc: 'runc',
+    criu: options.criu,
+    supervisorPath: join(options.binDirectory, 'supervisor'),
+    logger: logger.child('sandbox'),
+  });
+  const probe = await backend.probe();
+  const model = await startScriptedModel({ scripts: sampleScripts });
+  cleanup.defer(() => model.close());
+
+  const parts: SessionParts = {
+    stateDirectory,
+    backend,
+    store,
+    engine,
+    authority,
+    sentry: () => keeper.current,
+    noDump: () => probe.dump,
+    profiles: agentProfiles,
+    agents: options.agents,
+    upstream: (name, env) => Promise.resolve(upstreamByName(name, { ...options.env, ...env }, model.url)),
+    dispatch,
+    state: () => feed.state,
+    logger,
+  };
+  const registry = new SessionRegistry(parts);
+  const features = () => hostFeatures({ probe, sentry: keeper.current, agents: options.agents, profiles: agentProfiles, stateDirectory });
+  const showFeatures = async (): Promise<void> => dispatch({ type: 'helper/features', features: await features() });
+
+  const keeper = new SentryKeeper({
+    start: () => startSentry({ path: join(options.binDirectory, 'sentry'), stateDirectory, logger: logger.child('sentry') }),
+    onReady: async (sentry, first) => {
+      answerExecs(registry, sentry);
+      sentry.onExecKilled((event) => {
+        const session = registry.all.find((each) => each.hasRuntime && each.runtime.watch === event.sandbox);
+        logger.warn('a program that was not what had been approved was killed', event);
+        void authority.record('exec-killed', session?.id, { pid: event.pid, program: event.program, reason: event.reason });
+      });
+      if (!first) await registry.sentryReplaced();
+      await showFeatures();
+    },
+    onLost: (detail) => {
+      logger.error('the sentry died; guarded programs cannot start until it is back', { detail });
+      void showFeatures();
+    },
+    logger: logger.child('sentry'),
+  });
+  cleanup.use(keeper);
+  await keeper.start().catch((error: unknown) => logger.error('the sentry does not start', { error }));
+  await showFeatures();
+
+  const recovered = probe.run === undefined ? await registry.recover() : [`sandboxes cannot run here: ${probe.run}`];
+  for (const note of recovered) logger.info('recovery', { note });
+  void store.collect().catch((error: unknown) => logger.warn('collection failed', { error }));
+
+  const stopAsked = Promise.withResolvers<boolean>();
+  const server = await createServer({
+    socketPath: options.socketPath,
+    ...(options.group === undefined ? {} : { group: options.group }),
+    ...(options.tcpPort === undefined ? {} : { tcp: { port: options.tcpPort, tokenFile: join(stateDirectory, 'token') } }),
+    handlers: createHandlers({ parts, registry, features, stop: (sessions) => stopAsked.resolve(sessions) }),
+    feed,
+    logger,
+  });
+
+  const resources = cleanup.move();
+  return {
+    server,
+    recovered,
+    stopAsked: stopAsked.promise,
+    close: async (endSessions) => {
+      await registry.close(endSessions);
+      await server.close();
+      await resources.disposeAsync();
+    },
+  };
+}
+
+function answerExecs(registry: SessionRegistry, sentry: Parameters<SessionRegistry['answerExec']>[1]): void {
+  const waiting = new Map<bigint, AbortController>();
+  sentry.onExecAsk((ask) => {
+    const gone = new AbortController();
+    waiting.set(ask.ask, gone);
+    void registry.answerExec(ask, sentry, gone.signal).finally(() => waiting.delete(ask.ask));
+  });
+  sentry.onExecAskGone((ask) => waiting.get(ask)?.abort());
+}

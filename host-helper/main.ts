@@ -1,0 +1,84 @@
+/**
+ * The daemon's entry: reads its flags, starts the helper, says `ready`, and goes down in order on a signal. Everything it knows of
+ * the file system layout of the product stands here.
+ */
+
+import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
+import { startHelper } from './helper.ts';
+import { createLogger, type LogLevel } from './log.ts';
+import { TurntableError } from './protocol/errors.ts';
+
+const here = dirname(fileURLToPath(import.meta.url));
+/** From sources this file lies in host-helper/, bundled in dist/: the product's root is one up in both. */
+const root = dirname(here);
+
+const { values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    'state-dir': { type: 'string', default: '/var/lib/turntable' },
+    socket: { type: 'string' },
+    group: { type: 'string' },
+    'tcp-port': { type: 'string' },
+    criu: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+  },
+});
+
+const stateDirectory = values['state-dir'];
+await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
+const log = createWriteStream(join(stateDirectory, 'helper.log'), { flags: 'a', mode: 0o640 });
+const minimum: LogLevel = values.verbose ? 'debug' : 'info';
+const logger = createLogger((line) => log.write(line + '\n'), minimum);
+
+// A root daemon must not die of one forgotten rejection; it must say so loudly.
+process.on('unhandledRejection', (error) => logger.error('unhandled rejection', { error, stack: error instanceof Error ? error.stack : undefined }));
+
+try {
+  if (process.getuid?.() !== 0) {
+    throw new TurntableError('notPermitted', 'The host helper needs root: start it with `sudo turntable up`.');
+  }
+  const helper = await startHelper({
+    version: productVersion(),
+    stateDirectory,
+    socketPath: values.socket ?? join(stateDirectory, 'helper.sock'),
+    group: values.group,
+    tcpPort: values['tcp-port'] === undefined ? undefined : Number.parseInt(values['tcp-port'], 10),
+    binDirectory: join(root, 'dist', 'bin'),
+    criu: values.criu ?? firstExisting([join(root, '.cache', 'criu', 'criu'), '/usr/sbin/criu']),
+    rulesPath: '/etc/turntable/rules.json',
+    agents: {
+      nodePath: process.execPath,
+      searchRoots: [join(root, 'host-helper', 'agents', 'bundle', 'node_modules'), '/usr/lib/node_modules', '/usr/local/lib/node_modules'],
+      mounts: [join(root, 'host-helper', 'agents', 'bundle', 'node_modules'), dirname(process.execPath)].filter((path) => existsSync(path)),
+    },
+    env: process.env,
+    logger,
+  });
+  process.stdout.write(JSON.stringify({ ready: true, pid: process.pid, recovered: helper.recovered }) + '\n');
+  logger.info('ready', { pid: process.pid });
+
+  const stop = Promise.withResolvers<boolean>();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => stop.resolve(true));
+  const endSessions = await Promise.race([stop.promise, helper.stopAsked]);
+  logger.info('stopping', { endSessions });
+  await helper.close(endSessions);
+  log.end(() => process.exit(0));
+} catch (error) {
+  const message = error instanceof Error ? error.message : String(error);
+  logger.error('the helper could not start', { error, stack: error instanceof Error ? error.stack : undefined });
+  process.stderr.write(`turntable: ${message}\n`);
+  log.end(() => process.exit(1));
+}
+
+function productVersion(): string {
+  const text = readFileSync(join(root, 'package.json'), 'utf8');
+  return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? '0.0.0';
+}
+
+function firstExisting(paths: readonly string[]): string | undefined {
+  return paths.find((path) => existsSync(path));
+}

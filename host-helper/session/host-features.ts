@@ -1,0 +1,75 @@
+/** What this host can do, as `doctor` and clients show it: each line tried, not guessed, with the step that mends it. */
+
+import { access, statfs } from 'node:fs/promises';
+import type { AgentProfile } from '../agents/profile.ts';
+import type { Sentry } from '../inspector/sentry.ts';
+import type { Feature } from '../protocol/state.ts';
+import type { SessionParts } from './parts.ts';
+
+const lowDiskBytes = 2 * 1024 ** 3;
+const setUp = 'run `sh host-helper/setup/setup.sh runtime` again';
+
+export interface HostFeaturesOptions {
+  /** What the sandbox backend found when it really tried; undefined means that it works. */
+  readonly probe: { readonly run: string | undefined; readonly dump: string | undefined };
+  readonly sentry: Sentry | undefined;
+  readonly agents: SessionParts['agents'];
+  readonly profiles: ReadonlyMap<string, AgentProfile>;
+  readonly stateDirectory: string;
+}
+
+export async function hostFeatures(options: HostFeaturesOptions): Promise<Feature[]> {
+  const { probe } = options;
+  return [
+    probe.run === undefined
+      ? { name: 'sandbox', status: 'ok', detail: 'runc, overlays and network namespaces work' }
+      : { name: 'sandbox', status: 'missing', detail: probe.run, next: setUp },
+    probe.dump === undefined
+      ? { name: 'processes', status: 'ok', detail: 'CRIU dumps and restores a process with a listening socket' }
+      : { name: 'processes', status: 'degraded', detail: `files only: ${probe.dump}`, next: setUp },
+    ...sentryFeatures(options.sentry),
+    await diskFeature(options.stateDirectory),
+    ...(await agentFeatures(options)),
+  ];
+}
+
+function sentryFeatures(sentry: Sentry | undefined): Feature[] {
+  if (!sentry) {
+    return [{ name: 'inspector', status: 'missing', detail: 'the sentry does not run: sessions cannot be guarded', next: setUp }];
+  }
+  const { features } = sentry;
+  return [
+    features.lifecycle
+      ? { name: 'inspector', status: 'ok', detail: 'process events by cgroup' }
+      : { name: 'inspector', status: 'degraded', detail: 'no BPF: programs that a turn ran are not listed', next: 'use a kernel with BTF (CONFIG_DEBUG_INFO_BTF)' },
+    features.hints === 'complete'
+      ? { name: 'change hints', status: 'ok', detail: features.hintsDetail }
+      : { name: 'change hints', status: 'degraded', detail: `every turn is scanned instead: ${features.hintsDetail}` },
+    features.execVerify
+      ? { name: 'exec approval', status: 'ok', detail: features.execVerifyDetail }
+      : { name: 'exec approval', status: 'degraded', detail: `programs that need a question are refused: ${features.execVerifyDetail}` },
+  ];
+}
+
+async function diskFeature(stateDirectory: string): Promise<Feature> {
+  const status = await statfs(stateDirectory);
+  const freeBytes = status.bavail * status.bsize;
+  const free = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB free for ${stateDirectory}`;
+  return freeBytes >= lowDiskBytes
+    ? { name: 'disk', status: 'ok', detail: free }
+    : { name: 'disk', status: 'degraded', detail: free, next: 'free space, or remove sessions with `turntable session rm`' };
+}
+
+async function agentFeatures(options: HostFeaturesOptions): Promise<Feature[]> {
+  await access(options.agents.nodePath);
+  const features: Feature[] = [];
+  for (const profile of options.profiles.values()) {
+    const path = profile.locate(options.agents.searchRoots);
+    features.push(
+      path === undefined
+        ? { name: `agent ${profile.name}`, status: 'missing', detail: 'not installed', next: profile.installHint }
+        : { name: `agent ${profile.name}`, status: 'ok', detail: path },
+    );
+  }
+  return features;
+}
