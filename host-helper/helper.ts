@@ -22,7 +22,10 @@ import { openStore } from './store/open-store.ts';
 import { startScriptedModel } from './demo/scripted-model.ts';
 import { sampleScripts } from './demo/sample-script.ts';
 import { upstreamByName } from './turns/upstreams.ts';
-import { loadExecRules } from './authority/rules-file.ts';
+import { loadRules } from './authority/rules-file.ts';
+import { createApprovals } from './authority/approvals.ts';
+import { openAuditLog } from './authority/audit.ts';
+import { outerProxiesFrom } from './authority/outer-proxy.ts';
 
 export interface HelperOptions {
   readonly version: string;
@@ -57,13 +60,21 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   const dispatch = feed.dispatch.bind(feed);
   const store = await openStore({ directory: join(stateDirectory, 'store'), treefsPath: join(options.binDirectory, 'treefs'), logger: logger.child('store') });
   cleanup.defer(() => store.close());
-  const authority = await createAuthority({
-    stateDirectory,
-    rules: await loadExecRules(options.rulesPath),
+  const audit = await openAuditLog(stateDirectory);
+  cleanup.use(audit);
+  const approvals = createApprovals({
     dispatch: (approval) => dispatch({ type: 'approval/set', approval }),
+    audit,
+    logger: logger.child('approvals'),
+  });
+  cleanup.defer(() => approvals.close());
+  const authority = createAuthority({
+    approvals,
+    audit,
+    rules: await loadRules(options.rulesPath),
+    outerProxies: outerProxiesFrom(options.env),
     logger: logger.child('authority'),
   });
-  cleanup.defer(() => authority.close());
   const engine = createEngine({ maxConcurrent: 2, logger: logger.child('engine') });
   cleanup.defer(() => engine.close());
   const backend = createOciBackend({
@@ -103,7 +114,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
       sentry.onExecKilled((event) => {
         const session = registry.all.find((each) => each.hasRuntime && each.runtime.watch === event.sandbox);
         logger.warn('a program that was not what had been approved was killed', event);
-        void authority.record('exec-killed', session?.id, { pid: event.pid, program: event.program, reason: event.reason });
+        if (session) authority.execKilled(session.id, event);
       });
       if (!first) await registry.sentryReplaced();
       await showFeatures();

@@ -18,7 +18,8 @@ export async function branch(
 ): Promise<Omit<ResultOf<'branch'>, 'sessionId'> & { session: Session }> {
   const startedMs = performance.now();
   const { parts } = origin;
-  const from = checkpointOf(origin, request.turn);
+  // Refuses early, before anything is made.
+  checkpointOf(origin, request.turn);
   const session = new Session(
     parts,
     {

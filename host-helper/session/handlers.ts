@@ -88,25 +88,31 @@ export function createHandlers(options: HandlersOptions): Handlers {
     rewind: async (params, context) => {
       const session = registry.get(params.sessionId);
       const result = await progress(`Rewinding to turn ${params.turn}`, session.id, () => rewind(session, params));
-      await parts.authority.record('rewound', session.id, { to: params.turn, by: context.clientName, ...result });
+      await parts.authority.audit.append('rewound', session.id, { to: params.turn, by: context.clientName, ...result });
       return result;
     },
     branch: async (params, context) => {
       const result = await progress(`Branching from turn ${params.turn}`, params.sessionId, () => registry.branch(params));
-      await parts.authority.record('branched', params.sessionId, { from: params.turn, to: result.sessionId, by: context.clientName });
+      await parts.authority.audit.append('branched', params.sessionId, { from: params.turn, to: result.sessionId, by: context.clientName });
       return result;
     },
     ...createApplyHandlers(parts, (id): Session => registry.get(id)),
     approvals: ({ sessionId, all }) =>
       Promise.resolve({
-        approvals: Object.values(parts.state().approvals)
-          .filter((each) => (sessionId === undefined || each.sessionId === sessionId) && (all === true || each.state === 'pending'))
-          .sort((a, b) => a.askedAt - b.askedAt),
+        approvals: parts.authority.approvals.list({
+          ...(sessionId === undefined ? {} : { sessionId }),
+          ...(all === undefined ? {} : { all }),
+        }),
       }),
     'approval/answer': async ({ id, decision, scope, reason }, context) => ({
-      approval: await parts.authority.answer(id, { decision, scope: scope ?? 'once', reason, by: context.clientName }),
+      approval: await parts.authority.approvals.answer(id, decision, scope, context.clientName, reason),
     }),
-    audit: ({ sessionId, limit }) => parts.authority.readAudit({ sessionId, limit: limit ?? 200 }),
+    audit: async ({ sessionId, limit }) => {
+      const { audit } = parts.authority;
+      const records = await audit.read({ ...(sessionId === undefined ? {} : { sessionId }), limit: limit ?? 200 });
+      const { intact } = await audit.verify();
+      return { entries: records.map((record) => ({ ...record, data: { ...record.data } })), intact };
+    },
     'terminal/attach': ({ sessionId, columns, rows }, context) => {
       const session = registry.get(sessionId);
       if (!session.agent) {

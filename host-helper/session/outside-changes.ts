@@ -4,13 +4,11 @@
  * anything has happened.
  */
 
-import { chmod, lstat, mkdir, rm, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
 import { diff3Merge } from 'node-diff3';
 import type { z } from 'zod';
 import { TurntableError } from '../protocol/errors.ts';
 import type { conflictChoiceSchema } from '../protocol/methods.ts';
-import type { TrackedRoot } from '../sandbox/sandbox.ts';
+import type { Sandbox, TrackedRoot } from '../sandbox/sandbox.ts';
 import type { FileChange, FileStore, FileVersionId } from '../store/store.ts';
 
 type ConflictChoice = z.infer<typeof conflictChoiceSchema>;
@@ -28,8 +26,8 @@ export interface OutsideRequest {
 }
 
 export interface OutsidePlan {
-  /** Puts the person's changes back into the restored, mounted folder. Returns notes for the person. */
-  apply(roots: readonly TrackedRoot[]): Promise<string[]>;
+  /** Puts the person's changes back into the restored, running sandbox. Returns notes for the person. */
+  apply(sandbox: Sandbox): Promise<string[]>;
 }
 
 interface Write {
@@ -76,27 +74,30 @@ export async function keepOutsideChanges(request: OutsideRequest): Promise<Outsi
       });
     }
   }
-  return { apply: (nowRoots) => applyWrites(writes, nowRoots) };
+  return { apply: (sandbox) => applyWrites(writes, sandbox) };
 }
 
-async function applyWrites(writes: readonly Write[], roots: readonly TrackedRoot[]): Promise<string[]> {
-  const workspace = roots.find((root) => root.name === 'workspace');
-  if (!workspace) return [];
+/**
+ * Written by a program inside the sandbox, never by the helper on the host: the agent owns that tree, and a link it left there
+ * must not lead a root process out of it.
+ */
+async function applyWrites(writes: readonly Write[], sandbox: Sandbox): Promise<string[]> {
   const notes: string[] = [];
   for (const write of writes) {
-    const path = join(workspace.merged, write.path.slice(workspace.path.length));
-    const inTheWay = await lstat(path).catch(() => undefined);
-    if (inTheWay?.isSymbolicLink() || inTheWay?.isDirectory()) {
-      notes.push(`${write.path} is something else at that turn; your version is in the safety turn`);
-      continue;
-    }
-    if (write.content === undefined) await rm(path, { force: true });
-    else {
-      await mkdir(dirname(path), { recursive: true });
-      await writeFile(path, write.content);
-      await chmod(path, write.mode & 0o7777);
-    }
-    if (write.note !== undefined) notes.push(write.note);
+    const argv =
+      write.content === undefined
+        ? ['rm', '-f', '--', write.path]
+        : ['sh', '-c', 'mkdir -p -- "${1%/*}" && cat > "$1" && chmod "$2" "$1"', 'sh', write.path, (write.mode & 0o7777).toString(8)];
+    const child = await sandbox.spawn({
+      argv,
+      cwd: '/',
+      env: { PATH: '/usr/bin:/bin' },
+      terminal: undefined,
+      stdin: write.content ?? new Uint8Array(),
+    });
+    const exitCode = await child.exited;
+    if (exitCode !== 0) notes.push(`${write.path} could not be put back; your version is in the safety turn`);
+    else if (write.note !== undefined) notes.push(write.note);
   }
   return notes;
 }

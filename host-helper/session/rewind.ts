@@ -51,7 +51,7 @@ export async function previewRewind(session: Session, turnId: number): Promise<R
     truncated: changes.length > limits.changedPaths,
     processesBack: record.processImage === undefined ? [] : back,
     processesLost: nowAlive.filter((alive) => !back.some((other) => other.command === alive.command)),
-    outsideChanges: ownPaths(session, outside).map((change) => change.path),
+    outsideChanges: ownPaths(outside).map((change) => change.path),
     ...base,
   };
 }
@@ -86,7 +86,7 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
       const restored = await restoreSandbox(session, target);
       session.setHead(request.turn);
       store.metadata.endIntent(intent);
-      const notes = [...restored.notes, ...(await plan.apply(session.runtime.sandbox.roots))];
+      const notes = [...restored.notes, ...(await plan.apply(session.runtime.sandbox))];
       session.setStatus('running');
       await letAgentGoOn(session, target, restored, {
         resume: request.resume ?? (session.agent !== undefined),
@@ -133,7 +133,7 @@ async function safety(session: Session, target: number): Promise<Outside> {
   const after = session.parts.store.metadata.checkpointOf(session.id, turn.id);
   if (!closed || !head || !after) return { base: head?.fileVersion ?? '', changes: [] };
   const changes = await session.parts.store.files.changes(head.fileVersion, after.fileVersion, session.runtime.sandbox.roots);
-  return { base: head.fileVersion, changes: ownPaths(session, changes) };
+  return { base: head.fileVersion, changes: ownPaths(changes) };
 }
 
 /** A version of what is there now, without a turn of its own. */
@@ -145,7 +145,7 @@ async function currentVersion(session: Session): Promise<string> {
 }
 
 /** Changes in the developer's folder only, without the agent's book-keeping: what a person may have made. */
-function ownPaths(session: Session, changes: readonly FileChange[]): FileChange[] {
+function ownPaths(changes: readonly FileChange[]): FileChange[] {
   return changes.filter((change) => change.root === 'workspace' && change.kind !== 'directory');
 }
 
