@@ -8,7 +8,7 @@ import { TurntableError } from '../protocol/errors.ts';
 import { noRules, parseExecRules, type ParsedRules } from './exec-rules.ts';
 
 /** The rules in `path`; none when there is no such file. Throws when it cannot be read or is wrong: a lost deny would be silent. */
-export async function loadExecRules(path: string): Promise<ParsedRules> {
+export async function loadRules(path: string): Promise<ParsedRules> {
   let json: string;
   try {
     json = await readFile(path, 'utf8');
