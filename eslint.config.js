@@ -1,12 +1,39 @@
 /**
  * Lint rules that look for bugs, not for style (Prettier owns style). Zones, who may import what, come from
- * host-helper/setup/zones.mjs; test/unit/setup/zones.test.ts proves that they bite.
+ * host-helper/setup/zones.ts; test/unit/setup/zones.test.ts proves that they bite.
  */
 
+import { relative } from 'node:path';
 import js from '@eslint/js';
 import { defineConfig, globalIgnores } from 'eslint/config';
 import tseslint from 'typescript-eslint';
-import { zonesPlugin } from './host-helper/setup/zones.mjs';
+import { refusal, zoneOf } from './host-helper/setup/zones.ts';
+
+/** One rule, `imports`: the architecture as host-helper/setup/zones.ts says it. */
+const zonesPlugin = {
+  rules: {
+    imports: {
+      meta: { type: 'problem', schema: [] },
+      create(context) {
+        const path = relative(import.meta.dirname, context.filename).replaceAll('\\', '/');
+        const check = (source) => {
+          const message = typeof source?.value === 'string' ? refusal(path, source.value) : undefined;
+          if (message !== undefined) context.report({ node: source, message });
+        };
+        return {
+          Program(program) {
+            if (zoneOf(path) === undefined) context.report({ node: program, message: refusal(path, './x') });
+          },
+          ImportDeclaration: (statement) => check(statement.source),
+          ExportNamedDeclaration: (statement) => check(statement.source),
+          ExportAllDeclaration: (statement) => check(statement.source),
+          ImportExpression: (expression) => check(expression.source),
+          TSImportType: (type) => check(type.source ?? type.argument?.literal),
+        };
+      },
+    },
+  },
+};
 
 export default defineConfig(
   globalIgnores(['**/node_modules/', 'dist/', '.cache/', 'test/extension/.vscode-test/', '**/*.cjs', 'test/fixtures/']),

@@ -62,6 +62,7 @@ if at_least runtime; then
         sh $setup/criu.sh || stop criu 'Its last lines above say why.'
     [ ! -e .cache/criu/unavailable ] || cat .cache/criu/unavailable >&2
 
+    mkdir -p dist/bin
     for child in bpf:sentry host-helper/sandbox/oci/supervisor:supervisor host-helper/store/treefs:treefs; do
         source=${child%:*} name=${child##*:}
         # The kernel's types are part of what the sentry is built from.
@@ -76,6 +77,7 @@ if at_least runtime; then
     if [ -f host-helper/agents/bundle/package-lock.json ]; then npm_packages agents host-helper/agents/bundle; fi
 fi
 
+mkdir -p dist
 sources=$(hash_of host-helper extension webview package.json package-lock.json)
 step bundle "$sources" dist/helper.js node $setup/bundle.mjs || stop bundle 'esbuild says why above.'
 step vsix "$sources $(hash_of README.md CHANGELOG.md LICENSE .vscodeignore media)" dist/turntable.vsix \
