@@ -3,7 +3,7 @@
  */
 
 import { mkdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { agentProfiles } from './agents/profiles.ts';
 import { createAuthority } from './authority/authority.ts';
 import { createEngine } from './engine/engine.ts';
@@ -12,6 +12,7 @@ import { startSentry } from './inspector/sentry-process.ts';
 import type { Logger } from './log.ts';
 import { emptyState } from './protocol/reducer.ts';
 import { createOciBackend } from './sandbox/oci/backend.ts';
+import { takeProcessLock } from './server/process-lock.ts';
 import { createServer, type HelperServer } from './server/server.ts';
 import { createStateFeed } from './server/state-feed.ts';
 import { createHandlers } from './session/handlers.ts';
@@ -55,6 +56,8 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   const { logger, stateDirectory } = options;
   await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
   await using cleanup = new AsyncDisposableStack();
+  // Before anything is opened or recovered: a second helper must not touch what the first one is using.
+  cleanup.use(await takeProcessLock(join(stateDirectory, 'helper.lock')));
 
   const feed = createStateFeed(emptyState(options.version, Date.now()), logger);
   const dispatch = feed.dispatch.bind(feed);
@@ -136,6 +139,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   const stopAsked = Promise.withResolvers<boolean>();
   const server = await createServer({
     socketPath: options.socketPath,
+    ownDirectory: dirname(options.socketPath) === stateDirectory,
     ...(options.group === undefined ? {} : { group: options.group }),
     ...(options.tcpPort === undefined ? {} : { tcp: { port: options.tcpPort, tokenFile: join(stateDirectory, 'token') } }),
     handlers: createHandlers({ parts, registry, features, stop: (sessions) => stopAsked.resolve(sessions) }),

@@ -3,12 +3,12 @@
  * know what is spoken over it.
  */
 
-import { chmod, chown, lstat, mkdir, open, readFile, unlink } from 'node:fs/promises';
+import { chmod, chown, lstat, mkdir, readFile, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
-import { DatabaseSync } from 'node:sqlite';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
+import { takeProcessLock } from './process-lock.ts';
 
 export interface UnixSocketOptions {
   readonly socketPath: string;
@@ -44,42 +44,23 @@ export async function listenOnUnixSocket(server: Server, options: UnixSocketOpti
   }
   const groupId = await chooseGroup(options.group);
   await prepareDirectory(dirname(socketPath), options.ownDirectory, groupId, logger);
-  const lock = await takeLock(socketPath);
+  // Two helpers that start together must not both replace a stale socket.
+  const lock = await takeProcessLock(`${socketPath}.lock`);
   try {
     await removeStaleSocket(socketPath);
     await listenPrivately(server, socketPath);
     await shareWithGroup(socketPath, groupId, 0o660, logger);
   } catch (error) {
-    lock.close();
+    lock[Symbol.dispose]();
     throw error;
   }
   return {
     groupId,
     async release() {
       await unlink(socketPath).catch(ignoreMissing);
-      lock.close();
+      lock[Symbol.dispose]();
     },
   };
-}
-
-/** Two helpers that start together must not both replace a stale socket: the kernel drops this lock with its process. */
-async function takeLock(socketPath: string): Promise<DatabaseSync> {
-  const path = `${socketPath}.lock`;
-  let lock: DatabaseSync;
-  try {
-    // Who may read a file may lock it, so nobody else may read this one.
-    await (await open(path, 'a', 0o600)).close();
-    lock = new DatabaseSync(path, { timeout: 0 });
-  } catch (cause) {
-    throw new TurntableError('notPermitted', `Cannot write ${path}: run as root or give another --socket.`, { cause });
-  }
-  try {
-    lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');
-    return lock;
-  } catch (cause) {
-    lock.close();
-    throw helperRunning(socketPath, cause);
-  }
 }
 
 async function removeStaleSocket(socketPath: string): Promise<void> {
@@ -178,11 +159,10 @@ function parseGroups(text: string): Map<string, number> {
   return groups;
 }
 
-function helperRunning(socketPath: string, cause?: unknown): TurntableError {
+function helperRunning(socketPath: string): TurntableError {
   return new TurntableError(
     'helperRunning',
     `A helper already runs on ${socketPath}: use it, stop it with \`turntable down\`, or give another --state-dir.`,
-    { cause },
   );
 }
 
