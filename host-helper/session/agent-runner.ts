@@ -69,12 +69,12 @@ export class AgentRunner {
     return true;
   }
 
-  /** Ends the agent and waits for it: politely, then not. */
-  async stop(): Promise<void> {
+  /** Ends the agent and waits for it: politely, then not. `hard` gives it no chance to write anything more. */
+  async stop(hard = false): Promise<void> {
     const child = this.#child;
     if (!child) return;
     this.#stopping = true;
-    child.kill('SIGTERM');
+    child.kill(hard ? 'SIGKILL' : 'SIGTERM');
     const { promise, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(() => {
       child.kill('SIGKILL');

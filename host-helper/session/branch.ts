@@ -6,7 +6,7 @@
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import { lineOf } from '../protocol/reducer.ts';
 import { newId } from './ids.ts';
-import { letAgentGoOn, restoreSandbox } from './restore-session.ts';
+import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
 import { checkpointOf } from './rewind.ts';
 import { Session } from './session.ts';
 
@@ -54,7 +54,7 @@ export async function branch(
     const restored = await restoreSandbox(session, record);
     session.setStatus('running');
     await letAgentGoOn(session, record, restored, {
-      resume: request.resume ?? (session.agent !== undefined),
+      resume: request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
       prompt: request.prompt,
     });
     parts.store.metadata.endIntent(intent);

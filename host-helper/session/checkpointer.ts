@@ -95,7 +95,7 @@ export class Checkpointer {
     return this.#files;
   }
 
-  /** After a restore or an adoption: what the sandbox holds now. Run counts are unknown, so the next dump is made. */
+  /** After files were restored, or an adoption: what the sandbox holds now. Processes are unknown, so survivors are dumped. */
   startFrom(files: FileVersionId | undefined): void {
     this.#files = files;
     this.#looked = undefined;
@@ -104,7 +104,35 @@ export class Checkpointer {
     this.#known = new Set();
   }
 
-  /** The processes alive now become furniture of the session; what changed so far stays to be captured. */
+  /**
+   * Processes came back from an image. `furniture` are pids in the sandbox. Until one of the survivors runs, that image still
+   * describes them. Returns the furniture's new names.
+   */
+  async restored(
+    watch: number,
+    image: { readonly id: string; readonly turn: number; readonly agentTag: number | undefined },
+    agent: CloseRequest['agent'],
+    furniture: readonly number[],
+  ): Promise<ReadonlySet<ProcessKey>> {
+    await sleep(settleMs);
+    const observation = await this.#observe(watch);
+    this.#pending = carriedOver(observation);
+    const known = new Set(
+      observation.live.filter((process) => furniture.includes(process.sandboxPid)).map((process) => processKey(process)),
+    );
+    const survivors = survivorsAmong(observation.live, agent?.sandboxPid, known);
+    this.#known = new Set(survivors.map(processKey));
+    this.#processes = {
+      image: image.id,
+      turn: image.turn,
+      agentTag: image.agentTag,
+      counts: runCountsOf(survivors),
+      openFiles: await openFiles(observation.live.map((process) => process.pid)),
+    };
+    return known;
+  }
+
+  /** Names of the processes alive now; what changed so far stays to be captured. */
   async absorb(watch: number): Promise<ReadonlySet<ProcessKey>> {
     const observation = await this.#observe(watch);
     this.#pending = carriedOver(observation);
@@ -198,6 +226,9 @@ export class Checkpointer {
     const position: Position = {
       ...(image !== undefined && this.#processes ? { imageTurn: this.#processes.turn } : {}),
       ...(image !== undefined && this.#processes?.agentTag !== undefined ? { agentTag: this.#processes.agentTag } : {}),
+      furniture: observation.live
+        .filter((process) => request.furniture.has(processKey(process)))
+        .map((process) => process.sandboxPid),
       survivors: effects.processes.survivors,
     };
     return {

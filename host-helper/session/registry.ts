@@ -12,7 +12,7 @@ import type { ExecAsk, Sentry } from '../inspector/sentry.ts';
 import { branch } from './branch.ts';
 import { newId } from './ids.ts';
 import type { SessionParts } from './parts.ts';
-import { letAgentGoOn, restoreSandbox } from './restore-session.ts';
+import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
 import { checkpointOf } from './rewind.ts';
 import { sessionRecordSchema, type SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
@@ -110,7 +110,10 @@ export class SessionRegistry {
       await session.runtime.sandbox.prepareUppers();
       const restored = await restoreSandbox(session, record);
       session.setStatus('running');
-      await letAgentGoOn(session, record, restored, { resume: session.agent !== undefined, prompt });
+      await letAgentGoOn(session, record, restored, {
+        resume: prompt !== undefined || wasAtWork(session.turns.get(session.record.head)),
+        prompt,
+      });
     });
   }
 

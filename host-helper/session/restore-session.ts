@@ -3,6 +3,7 @@
  * cannot be restored. Shared by rewind, branch and resume, so that all three mean the same by "restored".
  */
 
+import type { Turn } from '../protocol/state.ts';
 import type { CheckpointRecord } from '../store/store.ts';
 import { positionSchema, type Position } from './session-record.ts';
 import type { Session } from './session.ts';
@@ -59,6 +60,11 @@ export async function restoreSandbox(session: Session, record: CheckpointRecord,
   return { processes: false, agentAlive: false, notes };
 }
 
+/** Whether the agent had more to do after this turn: it had asked for a tool and was about to be told the result. */
+export function wasAtWork(turn: Turn): boolean {
+  return turn.kind === 'agent' && (turn.conversation?.toolCalls.length ?? 0) > 0;
+}
+
 /** Lets the agent go on after a restore: in memory where it is of this turn, else from its transcript. */
 export async function letAgentGoOn(
   session: Session,
@@ -67,18 +73,24 @@ export async function letAgentGoOn(
   wish: { readonly resume: boolean; readonly prompt: string | undefined },
 ): Promise<void> {
   const { runtime } = session;
-  if (restored.processes) {
-    const found = session.adoptAgent(positionOf(record).agentTag);
-    const goesOn = found && restored.agentAlive && wish.resume && wish.prompt === undefined;
-    if (found && !goesOn) await session.stopAgent();
-    session.setFurniture(new Set());
-    await session.checkpointer.absorb(runtime.watch);
+  session.setFurniture(new Set());
+  let goesOn = false;
+  if (restored.processes && record.processImage !== undefined) {
+    const position = positionOf(record);
+    const found = session.adoptAgent(position.agentTag);
+    goesOn = found && restored.agentAlive && wish.resume && wish.prompt === undefined;
+    if (found && !goesOn) await session.stopAgent(true);
+    session.setFurniture(
+      await session.checkpointer.restored(
+        runtime.watch,
+        { id: record.processImage, turn: position.imageTurn ?? record.turn, agentTag: position.agentTag },
+        session.agentProcess,
+        goesOn ? position.furniture : [],
+      ),
+    );
     await runtime.openDoors();
-    if (goesOn) return;
-  } else {
-    session.setFurniture(new Set());
   }
-  if (!session.agent) return;
+  if (!session.agent || goesOn) return;
   if (wish.resume) await session.resumeAgent(wish.prompt);
-  else session.setAgent({ name: session.record.agent.name, status: 'stopped' });
+  else session.setAgent({ name: session.record.agent.name, status: wasAtWork(session.turns.get(record.turn)) ? 'stopped' : 'finished' });
 }

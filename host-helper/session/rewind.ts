@@ -10,7 +10,7 @@ import { limits, type Turn } from '../protocol/state.ts';
 import { shownChanges } from '../inspector/effects.ts';
 import type { CheckpointRecord, FileChange } from '../store/store.ts';
 import { keepOutsideChanges } from './outside-changes.ts';
-import { letAgentGoOn, positionOf, restoreSandbox } from './restore-session.ts';
+import { letAgentGoOn, positionOf, restoreSandbox, wasAtWork } from './restore-session.ts';
 import type { Session } from './session.ts';
 
 /** The checkpoint of a turn; throws `notRestorable` with the turn's own reason. */
@@ -89,7 +89,7 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
       const notes = [...restored.notes, ...(await plan.apply(session.runtime.sandbox))];
       session.setStatus('running');
       await letAgentGoOn(session, target, restored, {
-        resume: request.resume ?? (session.agent !== undefined),
+        resume: request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
         prompt: request.prompt,
       });
       return {
@@ -128,10 +128,9 @@ async function safety(session: Session, target: number): Promise<Outside> {
     return { base, changes: [] };
   }
   if (!session.runtime.up) return { base: head?.fileVersion ?? '', changes: [] };
-  const turn = session.turns.begin({ kind: 'rewind', label: `before the rewind to turn ${target}`, parent: session.record.head });
-  const closed = await session.closeOpenTurn(true);
-  const after = session.parts.store.metadata.checkpointOf(session.id, turn.id);
-  if (!closed || !head || !after) return { base: head?.fileVersion ?? '', changes: [] };
+  await session.closeBetweenTurns(`before the rewind to turn ${target}`);
+  const after = session.parts.store.metadata.checkpointOf(session.id, session.record.head);
+  if (!head || !after) return { base: head?.fileVersion ?? '', changes: [] };
   const changes = await session.parts.store.files.changes(head.fileVersion, after.fileVersion, session.runtime.sandbox.roots);
   return { base: head.fileVersion, changes: ownPaths(changes) };
 }

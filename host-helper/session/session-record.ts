@@ -33,6 +33,8 @@ export const positionSchema = z.object({
   imageTurn: z.number().optional(),
   /** The supervisor's tag of the agent inside the image. */
   agentTag: z.number().optional(),
+  /** Pids in the sandbox that were the agent's own furniture, not survivors. */
+  furniture: z.array(z.number()),
   /** What was alive, for previews. */
   survivors: z.array(
     z.object({

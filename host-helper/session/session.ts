@@ -41,6 +41,8 @@ export class Session {
   #uncertain: string[] = [];
   /** Rises with every rewind and stop: what was begun in an earlier epoch no longer counts. */
   #epoch = 0;
+  /** What lived before the agent was started: what lives besides at its first request is the agent's own furniture. */
+  #beforeAgent: ReadonlySet<string> | undefined;
   #lastTurnTimer: NodeJS.Timeout | undefined;
 
   constructor(parts: SessionParts, record: SessionRecord, env: Readonly<Record<string, string>>) {
@@ -165,6 +167,7 @@ export class Session {
   async startAgent(prompt: string | undefined): Promise<void> {
     if (!this.agent) return;
     this.setAgent({ name: this.#record.agent.name, status: 'starting' });
+    this.#beforeAgent = await this.checkpointer.absorb(this.runtime.watch);
     await this.agent.start(this.runtime.sandbox, prompt);
     this.#agentStarted();
   }
@@ -173,6 +176,7 @@ export class Session {
   async resumeAgent(prompt: string | undefined): Promise<void> {
     if (!this.agent) return;
     this.setAgent({ name: this.#record.agent.name, status: 'starting' });
+    this.#beforeAgent = await this.checkpointer.absorb(this.runtime.watch);
     const fresh = this.turns.all.every((turn) => turn.kind !== 'agent');
     // An agent that was never asked anything has no transcript to resume from.
     if (fresh) await this.agent.start(this.runtime.sandbox, prompt);
@@ -187,10 +191,31 @@ export class Session {
     return found;
   }
 
-  async stopAgent(): Promise<void> {
+  /** `hard`: an agent of another turn must not write into this one's transcript. */
+  async stopAgent(hard = false): Promise<void> {
     if (!this.agent?.running) return;
-    await this.agent.stop();
+    await this.agent.stop(hard);
     this.setAgent({ name: this.#record.agent.name, status: 'stopped' });
+  }
+
+  /** A checkpoint of what is there between turns, made real only if something changed since the head. Call with the lock held. */
+  async closeBetweenTurns(label: string): Promise<void> {
+    const { runtime } = this;
+    const head = this.parts.store.metadata.checkpointOf(this.id, this.#record.head);
+    const uncertain = this.#uncertain;
+    this.#uncertain = [];
+    const closed = await this.checkpointer.close({
+      turn: this.turns.draft({ kind: 'rewind', label, parent: this.#record.head }),
+      sandbox: runtime.sandbox,
+      watch: runtime.watch,
+      agent: this.agentProcess,
+      furniture: new Set(this.#record.furniture),
+      network: this.#takeReached(),
+      urgent: true,
+      alsoUncertain: uncertain,
+    });
+    const same = closed.turn.effectClass === 'none' && closed.record.fileVersion === head?.fileVersion;
+    if (!same) this.publish(closed);
   }
 
   /** Closes the open turn, if there is one. Call with the lock held. */
@@ -207,7 +232,7 @@ export class Session {
         turn: closing,
         sandbox: this.runtime.sandbox,
         watch: this.runtime.watch,
-        agent: this.#agentProcess(),
+        agent: this.agentProcess,
         furniture: new Set(this.#record.furniture),
         network,
         urgent,
@@ -237,7 +262,7 @@ export class Session {
 
   /** Publishes a closed turn with its checkpoint and moves the head to it. */
   publish(closed: Closed): Turn {
-    const latest = this.turns.get(closed.turn.id);
+    const latest = this.turns.find(closed.turn.id) ?? closed.turn;
     const turn: Turn = {
       ...closed.turn,
       // The reply may have been read while the checkpoint was made.
@@ -302,7 +327,8 @@ export class Session {
       const closed = await this.closeOpenTurn(true);
       if (!closed) {
         const alive = await this.checkpointer.absorb(this.#runtime.watch);
-        if (this.#record.furniture.length === 0) this.setFurniture(alive);
+        if (this.#beforeAgent) this.setFurniture(alive.difference(this.#beforeAgent));
+        this.#beforeAgent = undefined;
       }
       const opened = this.turns.begin({ kind: 'agent', label: 'thinking…', parent: this.#record.head });
       this.#turnByRequest.delete(request.number - rememberedRequests);
@@ -372,7 +398,8 @@ export class Session {
     });
   }
 
-  #agentProcess(): { tag: number; sandboxPid: number } | undefined {
+  /** The agent's process, while it runs. */
+  get agentProcess(): { tag: number; sandboxPid: number } | undefined {
     const child = this.agent?.running;
     return child ? { tag: child.tag, sandboxPid: child.pid } : undefined;
   }

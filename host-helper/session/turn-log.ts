@@ -46,6 +46,16 @@ export class TurnLog {
     return turn;
   }
 
+  /** Undefined when there is no such turn. */
+  find(id: number): Turn | undefined {
+    return this.#turns.get(id);
+  }
+
+  /** A turn with the next id that nobody sees yet; `publish` makes it real, forgetting it costs nothing. */
+  draft(turn: { kind: Turn['kind']; label: string; parent: number | null }): Turn {
+    return { ...turn, id: this.#nextId, state: 'closing', startedAt: Date.now() };
+  }
+
   begin(turn: { kind: Turn['kind']; label: string; parent: number | null }): Turn {
     const begun: Turn = { ...turn, id: this.#nextId++, state: 'open', startedAt: Date.now() };
     this.#openId = begun.id;
@@ -67,7 +77,6 @@ export class TurnLog {
 
   /** Adds turns that a branch inherits, each with its own checkpoint row. */
   adopt(turn: Turn, checkpoint: CheckpointRecord | undefined): void {
-    this.#nextId = Math.max(this.#nextId, turn.id + 1);
     if (checkpoint) this.publish(turn, checkpoint);
     else this.#set(turn);
   }
@@ -83,6 +92,7 @@ export class TurnLog {
   }
 
   #remember(turn: Turn): void {
+    this.#nextId = Math.max(this.#nextId, turn.id + 1);
     this.#turns.set(turn.id, turn);
     if (turn.state === 'closed' && this.#openId === turn.id) this.#openId = undefined;
     this.#dispatch({ type: 'turn/set', sessionId: this.#sessionId, turn });
