@@ -148,41 +148,55 @@ static __always_inline int has_no_name_by_right(struct inode *inode)
            (state & (1u << bpf_core_enum_value(enum inode_state_bits, __I_NEW)));
 }
 
+struct aliases {
+    struct hlist_node *node;
+    struct dentry *top;
+    __u64 ino;
+    __u32 dev;
+    __u32 lost;
+};
+
+/* A hard link in two roots is a change of both. A callback, not a loop: the verifier would follow every combination. */
+static long alias_step(__u32 index, void *context)
+{
+    struct aliases *aliases = context;
+    struct walk walk = {.dev = aliases->dev, .top = aliases->top};
+    struct hlist_node *node = aliases->node;
+    walk.dentry = (void *)node - bpf_core_field_offset(struct dentry, d_u.d_alias);
+    bpf_loop(WALK_DEPTH_MAX, walk_step, &walk, 0);
+    if (walk.found)
+        record(walk.slot, aliases->ino);
+    else if (!walk.outside)
+        aliases->lost = 1;
+    aliases->node = BPF_CORE_READ(node, next);
+    return aliases->node == 0;
+}
+
 static __always_inline int changed(struct inode *inode)
 {
     struct super_block *sb = BPF_CORE_READ(inode, i_sb);
-    __u32 dev = BPF_CORE_READ(sb, s_dev);
-    __u32 *index = bpf_map_lookup_elem(&devices, &dev);
+    struct aliases aliases = {};
     struct device_state *device;
-    struct hlist_node *node;
-    __u64 ino;
-    int lost = 0, alias;
+    __u32 *index;
+    aliases.dev = BPF_CORE_READ(sb, s_dev);
+    index = bpf_map_lookup_elem(&devices, &aliases.dev);
     if (!index)
         return 0;
     device = bpf_map_lookup_elem(&device_states, index);
     if (!device)
         return 0;
-    ino = BPF_CORE_READ(inode, i_ino);
-    node = BPF_CORE_READ(inode, i_dentry.first);
-    if (!node) {
+    aliases.ino = BPF_CORE_READ(inode, i_ino);
+    aliases.top = BPF_CORE_READ(sb, s_root);
+    aliases.node = BPF_CORE_READ(inode, i_dentry.first);
+    if (!aliases.node) {
         if (has_no_name_by_right(inode))
             __sync_fetch_and_add(&device->nameless, 1);
         else
             __sync_fetch_and_add(&device->unassigned, 1);
         return 0;
     }
-    for (alias = 0; alias < ALIASES_MAX && node; alias++) {
-        struct walk walk = {.dev = dev};
-        walk.dentry = (void *)node - bpf_core_field_offset(struct dentry, d_u.d_alias);
-        walk.top = BPF_CORE_READ(sb, s_root);
-        bpf_loop(WALK_DEPTH_MAX, walk_step, &walk, 0);
-        if (walk.found)
-            record(walk.slot, ino);
-        else if (!walk.outside)
-            lost = 1;
-        node = BPF_CORE_READ(node, next);
-    }
-    if (lost || node)
+    bpf_loop(ALIASES_MAX, alias_step, &aliases, 0);
+    if (aliases.lost || aliases.node)
         __sync_fetch_and_add(&device->unassigned, 1);
     return 0;
 }
@@ -202,5 +216,8 @@ int BPF_PROG(on_ctime_skip, struct inode *inode)
 SEC("tp_btf/writeback_dirty_folio")
 int BPF_PROG(on_dirty_folio, struct folio *folio, struct address_space *mapping)
 {
-    return changed(BPF_CORE_READ(mapping, host));
+    struct inode *host = 0;
+    if (mapping)
+        host = BPF_CORE_READ(mapping, host);
+    return host ? changed(host) : 0;
 }

@@ -208,11 +208,12 @@ int identify(struct identify_request *request)
     struct file *file = 0;
     struct inode *inode;
     struct identity found = {};
+    __u32 fd = request->fd;
     request->pid = bpf_get_current_pid_tgid() >> 32;
     request->found = 0;
-    if (request->fd >= BPF_CORE_READ(task, files, fdt, max_fds))
+    if (fd >= BPF_CORE_READ(task, files, fdt, max_fds))
         return 0;
-    bpf_core_read(&file, sizeof(file), table + request->fd);
+    bpf_probe_read_kernel(&file, sizeof(file), table + fd);
     if (!file)
         return 0;
     inode = BPF_CORE_READ(file, f_inode);

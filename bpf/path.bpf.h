@@ -18,15 +18,16 @@ static long path_step(__u32 index, void *context)
 {
     struct path_walk *walk = context;
     struct dentry *dentry = walk->dentry;
+    struct mount *mount = walk->mount;
     struct dentry *parent;
-    if (dentry == walk->root_dentry && walk->mount == walk->root_mount)
+    if (dentry == walk->root_dentry && mount == walk->root_mount)
         return 1;
     parent = BPF_CORE_READ(dentry, d_parent);
-    if (dentry == BPF_CORE_READ(walk->mount, mnt.mnt_root) || dentry == parent) {
-        struct mount *above = BPF_CORE_READ(walk->mount, mnt_parent);
-        if (above == walk->mount || dentry != BPF_CORE_READ(walk->mount, mnt.mnt_root))
+    if (dentry == BPF_CORE_READ(mount, mnt.mnt_root) || dentry == parent) {
+        struct mount *above = BPF_CORE_READ(mount, mnt_parent);
+        if (above == mount || dentry != BPF_CORE_READ(mount, mnt.mnt_root))
             return 1;
-        walk->dentry = BPF_CORE_READ(walk->mount, mnt_mountpoint);
+        walk->dentry = BPF_CORE_READ(mount, mnt_mountpoint);
         walk->mount = above;
         return 0;
     }
