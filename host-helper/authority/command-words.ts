@@ -23,7 +23,7 @@ const words = (text: string): ReadonlySet<string> => new Set(text.split(/\s+/).f
 
 const grammars = {
   git: {
-    values: words('-C -c --git-dir --work-tree --namespace --exec-path --super-prefix --config-env --attr-source --list-cmds'),
+    values: words('-C -c --git-dir --work-tree --namespace --super-prefix --config-env --attr-source'),
     flags: words('-p -P --paginate --no-pager --no-replace-objects --bare --literal-pathspecs --glob-pathspecs --noglob-pathspecs --icase-pathspecs --no-optional-locks --no-advice --no-lazy-fetch'),
     unknown: 'flag',
   },
@@ -82,8 +82,6 @@ function walk(args: readonly string[], command: readonly string[], grammar: Gram
     } else if (!literal && arg.length > 1 && arg.startsWith('-')) {
       if (grammar.values.has(arg)) {
         push(index + 2, word, false);
-        // `--exec-path` and its like also stand alone in some versions.
-        if (lenient) push(index + 1, word, false);
       } else if (arg.includes('=') || grammar.flags.has(arg) || grammar.unknown === 'flag') {
         push(index + 1, word, false);
       } else if (lenient) {

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { canonicalJson, openAuditLog } from '../../../host-helper/authority/audit.ts';
+
+let directory: string;
+let path: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'turntable-audit-'));
+  path = join(directory, 'audit.log');
+});
+afterEach(() => rm(directory, { recursive: true }));
+
+async function lines(): Promise<string[]> {
+  return (await readFile(path, 'utf8')).split('\n').filter(Boolean);
+}
+
+async function three(): Promise<void> {
+  await using log = await openAuditLog(directory);
+  for (const n of [1, 2, 3]) await log.append('test', `s${n}`, { n });
+}
+
+describe('the audit log', () => {
+  it('chains records by hash, for its owner alone to read', async () => {
+    await three();
+    const records = (await lines()).map((line) => JSON.parse(line) as { sequence: number; previous: string; hash: string });
+    assert.deepEqual(records.map((record) => record.sequence), [0, 1, 2]);
+    assert.equal(records[0]?.previous, '0'.repeat(64));
+    assert.equal(records[1]?.previous, records[0]?.hash);
+    assert.equal((await stat(path)).mode & 0o777, 0o600);
+  });
+
+  it('goes on with the chain when it is opened again', async () => {
+    await three();
+    await using log = await openAuditLog(directory);
+    assert.equal((await log.append('more', undefined, {})).sequence, 3);
+    assert.deepEqual(await log.verify(), { intact: true, records: 4 });
+  });
+
+  it('keeps the order of appends that were made at once', async () => {
+    await using log = await openAuditLog(directory);
+    await Promise.all(Array.from({ length: 200 }, (_, n) => log.append('test', undefined, { n })));
+    assert.deepEqual((await log.read({ limit: 500 })).map((record) => record.data['n']), Array.from({ length: 200 }, (_, n) => n));
+    assert.equal((await log.verify()).intact, true);
+  });
+
+  it('gives the newest records of one session', async () => {
+    await using log = await openAuditLog(directory);
+    for (let n = 0; n < 20; n++) await log.append('test', n % 2 === 0 ? 'even' : 'odd', { n });
+    assert.deepEqual((await log.read({ sessionId: 'even', limit: 3 })).map((record) => record.data['n']), [14, 16, 18]);
+  });
+
+  const damages: [what: string, at: number, change: (all: string[]) => string[]][] = [
+    ['a changed record', 1, (all) => all.map((line) => line.replace('"n":2', '"n":9'))],
+    ['a removed record', 1, (all) => all.filter((_, index) => index !== 1)],
+    ['swapped records', 0, (all) => [all[1] ?? '', all[0] ?? '', all[2] ?? '']],
+    ['a repeated record', 1, (all) => [all[0] ?? '', ...all]],
+    ['a line that is no record', 1, (all) => [all[0] ?? '', 'nonsense', ...all.slice(1)]],
+    ['blanks that a parser would not see', 2, (all) => all.map((line, index) => (index === 2 ? line.replace(':', ': ') : line))],
+  ];
+  for (const [what, at, change] of damages) {
+    it(`says where ${what} breaks the chain`, async () => {
+      await three();
+      await writeFile(path, change(await lines()).join('\n') + '\n');
+      await using log = await openAuditLog(directory);
+      const found = await log.verify();
+      assert.equal(found.intact, false);
+      assert.equal(found.brokenAt, at);
+    });
+  }
+
+  it('sees, while it runs, that the end was cut off', async () => {
+    await using log = await openAuditLog(directory);
+    await log.append('a', undefined, {});
+    await log.append('b', undefined, {});
+    await writeFile(path, `${(await lines())[0]}\n`);
+    assert.equal((await log.verify()).brokenAt, 1);
+  });
+
+  it('keeps a torn last line aside, says so in the log, and goes on', async () => {
+    await three();
+    await appendFile(path, '{"at":1,"data":{');
+    await using log = await openAuditLog(directory);
+    assert.deepEqual(await log.verify(), { intact: true, records: 4 });
+    const [last] = await log.read({ limit: 1 });
+    assert.equal(last?.kind, 'audit.recovered');
+    assert.equal(last?.data['tornBytes'], 16);
+    assert.deepEqual(await readdir(directory), ['audit.log', 'audit.log.torn-3']);
+    assert.equal(await readFile(join(directory, 'audit.log.torn-3'), 'utf8'), '{"at":1,"data":{');
+  });
+
+  it('takes zeros after the last record, as some file systems leave them, for torn', async () => {
+    await three();
+    await appendFile(path, Buffer.alloc(100));
+    await using log = await openAuditLog(directory);
+    assert.equal((await log.verify()).intact, true);
+  });
+
+  it('rejects once it is closed', async () => {
+    const log = await openAuditLog(directory);
+    await log.close();
+    await assert.rejects(log.append('late', undefined, {}), /closed/);
+  });
+
+  it('refuses a record over the bound without harm to the chain', async () => {
+    await using log = await openAuditLog(directory);
+    await assert.rejects(log.append('big', undefined, { text: 'x'.repeat(300_000) }), /too large/);
+    await log.append('small', undefined, {});
+    assert.deepEqual(await log.verify(), { intact: true, records: 1 });
+  });
+
+  it('does not follow a symlink put in its place', async () => {
+    await symlink('/dev/null', path);
+    await assert.rejects(openAuditLog(directory), /ELOOP/);
+  });
+
+  it('writes one text for one value', () => {
+    assert.equal(canonicalJson({ b: [1, { d: 2, c: undefined }], a: 'x' }), '{"a":"x","b":[1,{"d":2}]}');
+  });
+});
