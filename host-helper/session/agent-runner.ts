@@ -106,7 +106,7 @@ export class AgentRunner {
       argv,
       cwd: workspace,
       env: {
-        ...sandboxEnvironment(home),
+        ...sandboxEnvironment(home, this.#options.parts.agents.nodePath),
         TERM: 'xterm-256color',
         ...profile.environment({ home, modelUrl: modelUrl() }),
         ...env,
@@ -134,14 +134,15 @@ function modelUrl(): string {
 }
 
 /** Variables of every program in a sandbox: its home, a plain path, and the only way out. */
-export function sandboxEnvironment(home: string): Record<string, string> {
+export function sandboxEnvironment(home: string, nodePath: string): Record<string, string> {
   const proxy = `http://127.0.0.1:${doorPorts.egress}`;
   const local = '127.0.0.1,localhost,::1';
   return {
     HOME: home,
     USER: 'root',
     LANG: 'C.UTF-8',
-    PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+    // Our own runtime last: a host without Node.js still runs JavaScript projects in its sandboxes.
+    PATH: `/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:${dirname(nodePath)}`,
     HTTP_PROXY: proxy,
     HTTPS_PROXY: proxy,
     http_proxy: proxy,

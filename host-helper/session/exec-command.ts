@@ -29,7 +29,7 @@ export async function execCommand(
       const child = await session.runtime.sandbox.spawn({
         argv: request.argv,
         cwd: request.cwd ?? session.record.workspace,
-        env: { ...sandboxEnvironment(session.record.home), TERM: 'dumb', ...request.env },
+        env: { ...sandboxEnvironment(session.record.home, session.parts.agents.nodePath), TERM: 'dumb', ...request.env },
         terminal: undefined,
         stdin: Buffer.from(request.stdin ?? ''),
       });
