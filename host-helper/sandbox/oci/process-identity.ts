@@ -1,0 +1,41 @@
+/**
+ * A process that a later helper can recognize: its pid together with its start time, because pids are used again.
+ */
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+
+export const processIdentitySchema = z.object({
+  pid: z.int().positive(),
+  /** Clock ticks since boot, field 22 of proc(5) stat. */
+  startTicks: z.string(),
+});
+
+export type ProcessIdentity = z.infer<typeof processIdentitySchema>;
+
+/** Undefined when there is no such process, or only its zombie. */
+export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
+  const text = await readFile(`/proc/${pid}/stat`, 'utf8').catch(() => '');
+  // The name may hold anything, so count from its closing parenthesis.
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const startTicks = fields[19];
+  if (startTicks === undefined || fields[0] === 'Z' || fields[0] === 'X') return undefined;
+  return { pid, startTicks };
+}
+
+/** Whether exactly this process still lives. */
+export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
+  return (await identify(identity.pid))?.startTicks === identity.startTicks;
+}
+
+/** Sends a signal when it is still that process. */
+export async function signalProcess(
+  identity: ProcessIdentity,
+  signal: NodeJS.Signals,
+): Promise<void> {
+  if (!(await isAlive(identity))) return;
+  try {
+    process.kill(identity.pid, signal);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+  }
+}
