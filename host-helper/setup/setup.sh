@@ -81,7 +81,7 @@ mkdir -p dist
 sources=$(hash_of host-helper extension webview package.json package-lock.json)
 step bundle "$sources" dist/helper.js node $setup/bundle.mjs || stop bundle 'esbuild says why above.'
 step vsix "$sources $(hash_of README.md CHANGELOG.md LICENSE .vscodeignore media)" dist/turntable.vsix \
-    vsce package --no-dependencies --allow-missing-repository --out dist/turntable.vsix || stop vsix 'vsce says why above.'
+    vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --out dist/turntable.vsix || stop vsix 'vsce says why above.'
 
 if at_least editor && [ -f test/extension/install.sh ]; then
     step editor "$(hash_of test/extension/install.sh test/extension/package-lock.json)" test/extension/node_modules \
