@@ -63,10 +63,12 @@ export const codex: AgentProfile = {
       ? [...launcher(launch), 'exec', ...flags(launch), launch.prompt ?? '']
       : [...launcher(launch), bypass, ...model(launch), ...optional(launch.prompt)],
 
-  resume: (launch) =>
-    headless(launch)
-      ? [...launcher(launch), 'exec', 'resume', '--last', ...flags(launch), launch.prompt ?? continuePrompt]
-      : [...launcher(launch), 'resume', '--last', bypass, ...model(launch), ...optional(launch.prompt)],
+  resume: (launch) => {
+    const prompt = launch.prompt ?? continuePrompt;
+    return launch.interactive === true
+      ? [...launcher(launch), 'resume', '--last', bypass, ...model(launch), prompt]
+      : [...launcher(launch), 'exec', 'resume', '--last', ...flags(launch), prompt];
+  },
 };
 
 const bypass = '--dangerously-bypass-approvals-and-sandbox';

@@ -29,7 +29,9 @@ export const opencode: AgentProfile = {
     '.config/opencode',
     '.opencode',
     '.gitconfig',
-    '/tmp/opencode',
+    '/tmp/opencode*',
+    // A library that the binary unpacks for itself.
+    '/tmp/.*-00000000.so',
   ],
 
   locate: (searchRoots) => {

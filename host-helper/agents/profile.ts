@@ -57,7 +57,7 @@ export interface AgentProfile {
   start(launch: AgentLaunch): readonly string[];
   /** argv that goes on from the newest transcript in the home, in the same working directory. */
   resume(launch: AgentLaunch): readonly string[];
-  /** Directories and files relative to home (or absolute) that hold its transcript, caches and book-keeping. A trailing `*` stands for any ending of the last name. */
+  /** Directories and files relative to home (or absolute) that hold its transcript, caches and book-keeping. A `*` stands for any characters within one name. */
   readonly statePaths: readonly string[];
 }
 
@@ -67,18 +67,18 @@ export const continuePrompt = 'Continue.';
 /** Says whether an absolute path of the sandbox is the agent's own state, or a directory made only to hold it. */
 export function agentStatePredicate(profile: AgentProfile, home: string): (path: string) => boolean {
   const states = profile.statePaths.map((path) => (path.startsWith('/') ? path : join(home, path)));
-  return (path) =>
-    states.some((state) => {
-      if (state.endsWith('*')) {
-        const stem = state.slice(0, -1);
-        return path.startsWith(stem) || (path.startsWith(`${home}/`) && stem.startsWith(`${path}/`));
-      }
-      return (
-        path === state ||
-        path.startsWith(`${state}/`) ||
-        (path.startsWith(`${home}/`) && state.startsWith(`${path}/`))
-      );
-    });
+  const patterns = states.map((state) => new RegExp(`^${state.split('*').map(escapeRegExp).join('[^/]*')}(/|$)`));
+  const holders = new Set(states.flatMap((state) => ancestors(state)).filter((path) => path.startsWith(`${home}/`)));
+  return (path) => holders.has(path) || patterns.some((pattern) => pattern.test(path));
+}
+
+function ancestors(path: string): readonly string[] {
+  const names = path.split('/').slice(1, -1);
+  return names.map((_, index) => '/' + names.slice(0, index + 1).join('/'));
+}
+
+function escapeRegExp(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, '\\$&');
 }
 
 /** A script is run by the given Node.js, a binary by itself. */

@@ -14,7 +14,7 @@ export interface ScriptedCall {
 }
 
 const schemaSchema = z.looseObject({
-  properties: z.record(z.string(), z.looseObject({ type: z.unknown() })).default({}),
+  properties: z.record(z.string(), z.looseObject({ type: z.unknown().optional() })).default({}),
   required: z.array(z.string()).default([]),
 });
 type Schema = z.infer<typeof schemaSchema>;

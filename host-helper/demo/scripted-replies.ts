@@ -111,7 +111,7 @@ function responsesEvents(reply: ScriptedReply): string[] {
     { type: 'response.created', response: responsesObject(reply, 'in_progress', []) },
   ];
   for (const [index, item] of items.entries()) {
-    events.push({ type: 'response.output_item.added', output_index: index, item: { ...item, status: 'in_progress' } });
+    events.push({ type: 'response.output_item.added', output_index: index, item: { ...item, status: 'in_progress', ...emptyOf(item) } });
     if (item.type === 'message') {
       events.push(
         ...pieces(reply.text).map((delta) => ({
@@ -123,6 +123,16 @@ function responsesEvents(reply: ScriptedReply): string[] {
         })),
       );
     }
+    if (item.type === 'function_call') {
+      events.push(
+        ...pieces(JSON.stringify(reply.call?.arguments ?? {})).map((delta) => ({
+          type: 'response.function_call_arguments.delta',
+          item_id: item.id,
+          output_index: index,
+          delta,
+        })),
+      );
+    }
     events.push({ type: 'response.output_item.done', output_index: index, item });
   }
   events.push({ type: 'response.completed', response: responsesObject(reply, 'completed', items) });
@@ -130,6 +140,11 @@ function responsesEvents(reply: ScriptedReply): string[] {
     const numbered = { ...each, sequence_number: sequence };
     return namedEvent(numbered);
   });
+}
+
+/** What an item lacks when it has just begun. */
+function emptyOf(item: ResponsesItem): object {
+  return item.type === 'message' ? { content: [] } : { arguments: '' };
 }
 
 interface ResponsesItem {

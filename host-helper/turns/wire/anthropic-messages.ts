@@ -15,7 +15,7 @@ const blockSchema = z.looseObject({
   text: z.string().nullish(),
   id: z.string().nullish(),
   name: z.string().nullish(),
-  input: z.unknown(),
+  input: z.unknown().optional(),
   tool_use_id: z.string().nullish(),
   is_error: z.boolean().nullish(),
   content: z.union([z.string(), z.array(textPartSchema)]).nullish().catch(null),
@@ -25,10 +25,10 @@ const requestSchema = z.looseObject({
   model: z.string().optional(),
   stream: z.boolean().nullish(),
   max_tokens: z.number().nullish(),
-  output_format: z.unknown(),
-  output_config: z.looseObject({ format: z.unknown() }).nullish(),
+  output_format: z.unknown().optional(),
+  output_config: z.looseObject({ format: z.unknown().optional() }).nullish(),
   tools: z
-    .array(z.looseObject({ type: z.string().nullish(), name: z.string(), input_schema: z.unknown() }))
+    .array(z.looseObject({ type: z.string().nullish(), name: z.string(), input_schema: z.unknown().optional() }))
     .nullish(),
   messages: z.array(
     z.looseObject({ role: z.string(), content: z.union([z.string(), z.array(blockSchema)]) }),

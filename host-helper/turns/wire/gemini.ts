@@ -12,17 +12,17 @@ import type { ReplyReader, WireMessage, WireReader, WireRequest, WireToolResult 
 const partSchema = z.looseObject({
   text: z.string().nullish(),
   thought: z.boolean().nullish(),
-  functionCall: z.looseObject({ id: z.string().nullish(), name: z.string(), args: z.unknown() }).nullish(),
+  functionCall: z.looseObject({ id: z.string().nullish(), name: z.string(), args: z.unknown().optional() }).nullish(),
   functionResponse: z
-    .looseObject({ id: z.string().nullish(), name: z.string().nullish(), response: z.unknown() })
+    .looseObject({ id: z.string().nullish(), name: z.string().nullish(), response: z.unknown().optional() })
     .nullish(),
 });
 const contentSchema = z.looseObject({ role: z.string().nullish(), parts: z.array(partSchema).nullish() });
 
 const declarationSchema = z.looseObject({
   name: z.string(),
-  parameters: z.unknown(),
-  parametersJsonSchema: z.unknown(),
+  parameters: z.unknown().optional(),
+  parametersJsonSchema: z.unknown().optional(),
 });
 const requestSchema = z.looseObject({
   contents: z.union([z.array(contentSchema), contentSchema.transform((content) => [content])]),

@@ -18,7 +18,7 @@ const requestSchema = z.looseObject({
   stream: z.boolean().nullish(),
   response_format: z.looseObject({ type: z.string() }).nullish(),
   tools: z
-    .array(z.looseObject({ function: z.looseObject({ name: z.string(), parameters: z.unknown() }).optional() }))
+    .array(z.looseObject({ function: z.looseObject({ name: z.string(), parameters: z.unknown().optional() }).optional() }))
     .nullish(),
   messages: z.array(
     z.looseObject({

@@ -24,7 +24,7 @@ const itemSchema = z.looseObject({
   name: z.string().nullish(),
   arguments: z.string().nullish(),
   input: z.string().nullish(),
-  output: z.unknown(),
+  output: z.unknown().optional(),
   action: actionSchema.nullish(),
 });
 type Item = z.infer<typeof itemSchema>;
@@ -35,7 +35,7 @@ const requestSchema = z.looseObject({
   previous_response_id: z.string().nullish(),
   input: z.union([z.string(), z.array(itemSchema)]),
   tools: z
-    .array(z.looseObject({ type: z.string(), name: z.string().nullish(), parameters: z.unknown() }))
+    .array(z.looseObject({ type: z.string(), name: z.string().nullish(), parameters: z.unknown().optional() }))
     .nullish(),
   text: z.looseObject({ format: z.looseObject({ type: z.string() }).nullish() }).nullish(),
 });
@@ -49,7 +49,7 @@ const responseSchema = z.looseObject({
 });
 const eventSchema = z.looseObject({
   type: z.string(),
-  delta: z.unknown(),
+  delta: z.unknown().optional(),
   output_index: z.number().nullish(),
   item: itemSchema.nullish(),
   response: responseSchema.nullish(),
@@ -92,14 +92,15 @@ export const openaiResponses: WireReader = {
     const builder = new ConversationBuilder();
     const seenText = new Set<number>();
 
-    const addItem = (item: Item, index: number): void => {
+    // A finished item repeats what its deltas brought; an item just begun is only named.
+    const addItem = (item: Item, index: number, finished: boolean): void => {
       const call = callOf(item);
       if (call) {
         builder.addCall(index, { id: call.id, name: call.name });
-        if (call.input !== '') builder.finishCall(index, call.input);
-      } else if (item.type === 'message' && !seenText.has(index)) {
+        if (finished && call.input !== '') builder.finishCall(index, call.input);
+      } else if (item.type === 'message' && finished && !seenText.has(index)) {
         builder.addText(textOf(item.content));
-        if (textOf(item.content) !== '') seenText.add(index);
+        seenText.add(index);
       }
     };
     const addResponse = (response: z.infer<typeof responseSchema>): void => {
@@ -114,7 +115,7 @@ export const openaiResponses: WireReader = {
         const event = eventSchema.parse(JSON.parse(data));
         const index = event.output_index ?? 0;
         if (event.response) addResponse(event.response);
-        if (event.item) addItem(event.item, index);
+        if (event.item) addItem(event.item, index, event.type === 'response.output_item.done');
         if (event.type === 'response.output_text.delta' && typeof event.delta === 'string') {
           seenText.add(index);
           builder.addText(event.delta);
@@ -128,7 +129,7 @@ export const openaiResponses: WireReader = {
       body: (text) => {
         const response = responseSchema.parse(JSON.parse(text));
         addResponse(response);
-        for (const [index, item] of (response.output ?? []).entries()) addItem(item, index);
+        for (const [index, item] of (response.output ?? []).entries()) addItem(item, index, true);
       },
       conversation: () => builder.build(),
     };

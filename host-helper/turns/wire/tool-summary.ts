@@ -10,7 +10,7 @@ const commandKeys = ['command', 'cmd', 'script'];
 const pathKeys = ['path', 'file_path', 'filePath', 'absolute_path', 'notebook_path', 'filename', 'dir_path'];
 const otherKeys = ['pattern', 'query', 'url', 'description', 'prompt', 'input', 'chars'];
 
-const inputSchema = z.record(z.string(), z.unknown());
+const inputSchema = z.record(z.string(), z.unknown().optional());
 
 /** Reads the input as JSON where it is; takes a patch's first path or the bare text where it is not. */
 export function summarizeToolInput(name: string, input: string): string {
