@@ -12,7 +12,7 @@ import { parseHelperFrame, type NotificationFrame, type ResponseFrame } from './
 import { methods, type MethodName, type ParamsOf, type ResultOf } from './methods.ts';
 import { isNotificationName, notifications, type NotificationName, type NotificationParams } from './notifications.ts';
 import { reduce } from './reducer.ts';
-import type { RootState } from './state.ts';
+import { limits, type RootState } from './state.ts';
 import { protocolVersion } from './version.ts';
 
 /** What the client needs of a transport: an open socket that carries one text frame per message, in order. */
@@ -156,6 +156,12 @@ class Connection {
       return promise;
     }
     const id = this.#nextId++;
+    const text = JSON.stringify({ jsonrpc: '2.0', id, method, params });
+    // UTF-8 takes at most three bytes for one UTF-16 unit: most frames need no count.
+    if (text.length * 3 > limits.frameBytes && new TextEncoder().encode(text).length > limits.frameBytes) {
+      reject(new TurntableError('frameTooLarge', `"${method}" would need more than ${limits.frameBytes} bytes: send less at once.`));
+      return promise;
+    }
     const giveUp = (error: TurntableError): void => {
       if (!this.#pending.delete(id)) return;
       release();
@@ -200,7 +206,7 @@ class Connection {
         reject(error);
       },
     });
-    this.#socket.send(JSON.stringify({ jsonrpc: '2.0', id, method, params }));
+    this.#socket.send(text);
     return promise;
   }
 
