@@ -1,0 +1,25 @@
+/** Runs `turntable` as people do: a process of its own, from the sources. */
+
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+
+const main = fileURLToPath(new URL('../../../host-helper/cli/main.ts', import.meta.url));
+
+export interface CliRun {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+export async function runCli(argv: readonly string[], options: { env?: Record<string, string>; stdin?: string } = {}): Promise<CliRun> {
+  const { TURNTABLE_SOCKET: _socket, TURNTABLE_STATE_DIR: _stateDir, FORCE_COLOR: _color, ...env } = process.env;
+  const child = spawn(process.execPath, [main, ...argv], { env: { ...env, ...options.env }, stdio: 'pipe' });
+  child.stdin.on('error', () => {});
+  child.stdin.end(options.stdin ?? '');
+  const exited = once(child, 'exit');
+  const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
+  await exited;
+  return { code: child.exitCode, stdout, stderr };
+}
