@@ -75,11 +75,12 @@ describe('the human queue', () => {
   });
 
   it('takes the first answer and refuses later ones, also while the first is being written', async () => {
-    const { approvals, pending } = bench();
+    const { approvals, pending, kinds } = bench();
     const outcome = approvals.request(subject, request());
     const { id } = await pending();
     const answers = await Promise.allSettled([approvals.answer(id, 'deny', 'once', 'ada'), approvals.answer(id, 'allow', 'once', 'eve')]);
     assert.deepEqual(answers.map((answer) => answer.status), ['fulfilled', 'rejected']);
+    assert.deepEqual(kinds, ['approval.asked', 'approval.answered']);
     assert.equal((await outcome).allowed, false);
     await assert.rejects(approvals.answer(id, 'allow', 'once', 'eve'), { code: 'approvalSettled' });
   });

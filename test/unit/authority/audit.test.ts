@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,6 +71,18 @@ describe('the audit log', () => {
       assert.equal(found.brokenAt, at);
     });
   }
+
+  it('says where the chain breaks when a forger gave the changed record a fitting hash of its own', async () => {
+    await three();
+    const all = await lines();
+    const { hash: _hash, ...body } = JSON.parse(all[1] ?? '') as Record<string, unknown>;
+    const forged = { ...body, data: { n: 9 } };
+    const hash = createHash('sha256').update(canonicalJson(forged)).digest('hex');
+    all[1] = canonicalJson({ ...forged, hash });
+    await writeFile(path, all.join('\n') + '\n');
+    await using log = await openAuditLog(directory);
+    assert.deepEqual(await log.verify(), { intact: false, records: 2, brokenAt: 2, detail: 'It does not follow from the record before.' });
+  });
 
   it('sees, while it runs, that the end was cut off', async () => {
     await using log = await openAuditLog(directory);

@@ -4,7 +4,7 @@ import { createApprovals, type Approvals } from '../../../host-helper/authority/
 import type { AuditRecord } from '../../../host-helper/authority/audit.ts';
 import { createDecider, type Decider } from '../../../host-helper/authority/decider.ts';
 import { parseExecRules } from '../../../host-helper/authority/exec-rules.ts';
-import { createLineage } from '../../../host-helper/authority/lineage.ts';
+import { createLineage, readProcStat } from '../../../host-helper/authority/lineage.ts';
 import type { ExecAsk } from '../../../host-helper/inspector/sentry.ts';
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { Approval } from '../../../host-helper/protocol/state.ts';
@@ -174,6 +174,13 @@ describe("git's own transports", () => {
     ticks.value = '2';
     assert.equal(lineage.excuses(21, rule), false);
   });
+});
+
+it('reads who a process is from /proc, and nothing of one that is gone', () => {
+  const own = readProcStat(process.pid);
+  assert.equal(own?.parentPid, process.ppid);
+  assert.match(own.startTicks, /^\d+$/);
+  assert.equal(readProcStat(2 ** 22 + 1), undefined);
 });
 
 describe('deciding a connection', () => {
