@@ -41,7 +41,7 @@ async function apply(cli: Cli, reference: string, options: ApplyOptions): Promis
   const session = await sessionOf(client, reference);
   const preview = await (async () => {
     using _progress = cli.progress('comparing with your folder');
-    return client.request('apply/preview', { sessionId: session.id });
+    return await client.request('apply/preview', { sessionId: session.id });
   })();
   const chosen = options.path.map((path) => pathIn(session, path));
   const isChosen = (path: string): boolean =>
@@ -67,7 +67,7 @@ async function apply(cli: Cli, reference: string, options: ApplyOptions): Promis
   await confirm(cli, `Change ${plural(changes.length, 'path')} in ${printable(session.workspace)}?`, options.yes);
   const result = await (async () => {
     using _progress = cli.progress('applying');
-    return client.request('apply', {
+    return await client.request('apply', {
       sessionId: session.id,
       paths: chosen.length === 0 ? undefined : changes.map((change) => change.path),
       conflicts: options.conflicts === undefined ? undefined : conflictChoiceSchema.parse(options.conflicts),

@@ -42,7 +42,7 @@ async function exec(cli: Cli, reference: string, argv: string[], options: ExecOp
   const result = await (async () => {
     using progress = cli.progress(printable(argv.join(' ')));
     await using _follow = await followProgress(client, session.id, progress);
-    return client.request('session/exec', {
+    return await client.request('session/exec', {
       sessionId: session.id,
       argv,
       cwd: options.cwd === undefined ? undefined : pathIn(session, options.cwd),

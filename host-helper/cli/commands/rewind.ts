@@ -69,7 +69,7 @@ async function rewind(cli: Cli, reference: string, turnReference: string, option
   const turn = selectTurn(session, turnReference);
   const preview = await (async () => {
     using _progress = cli.progress('looking at what would change');
-    return client.request('rewind/preview', { sessionId: session.id, turn: turn.id });
+    return await client.request('rewind/preview', { sessionId: session.id, turn: turn.id });
   })();
   if (options.dryRun) {
     cli.result({ sessionId: session.id, turn: turn.id, preview }, () =>
@@ -85,7 +85,7 @@ async function rewind(cli: Cli, reference: string, turnReference: string, option
   const result = await (async () => {
     using progress = cli.progress('rewinding');
     await using _follow = await followProgress(client, session.id, progress);
-    return client.request('rewind', {
+    return await client.request('rewind', {
       sessionId: session.id,
       turn: turn.id,
       prompt: options.prompt,
@@ -110,7 +110,7 @@ async function branch(cli: Cli, reference: string, turnReference: string, option
   const result = await (async () => {
     using progress = cli.progress('branching');
     await using _follow = await followProgress(client, session.id, progress);
-    return client.request('branch', {
+    return await client.request('branch', {
       sessionId: session.id,
       turn: turn.id,
       prompt: options.prompt,

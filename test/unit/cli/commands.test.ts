@@ -283,7 +283,7 @@ describe('turntable acts', () => {
       },
     });
     const run = await on(helper, 'exec', 'abc', '--timeout', '1.5', '--', 'sh', '-c', 'x', '--json', '-1');
-    // What follows -- includes the --socket that `on` adds; so it must come from the environment.
+    // `on` adds its --socket at the end, and after -- that belongs to the command.
     assert.equal(run.code, 3);
     const proper = await runCli(['exec', 'abc', '--timeout', '1.5', '--', 'sh', '-c', 'x', '--json', '-1'], { env: { TURNTABLE_SOCKET: helper.socketPath } });
     assert.deepEqual(asked, [{ sessionId: tree.id, argv: ['sh', '-c', 'x', '--json', '-1'], timeoutMs: 1500 }]);
