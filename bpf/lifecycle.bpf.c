@@ -135,10 +135,10 @@ static __always_inline void read_names(struct event_scratch *out, struct task_st
         out->event.flags |= EVENT_NAMES_TRUNCATED;
 }
 
-static __always_inline void read_argv(struct event_scratch *out, struct linux_binprm *bprm)
+static __always_inline void read_argv(struct event_scratch *out, struct task_struct *task)
 {
-    unsigned long start = BPF_CORE_READ(bprm, mm, arg_start);
-    unsigned long size = BPF_CORE_READ(bprm, mm, arg_end) - start;
+    unsigned long start = BPF_CORE_READ(task, mm, arg_start);
+    unsigned long size = BPF_CORE_READ(task, mm, arg_end) - start;
     __u32 at = out->event.names_length;
     if (size > EVENT_ARGV_MAX) {
         size = EVENT_ARGV_MAX;
@@ -173,7 +173,7 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t caller, struct linux_binpr
     begin_event(&out->event, kind, task, watch);
     out->event.code = reason;
     read_names(out, task, bprm);
-    read_argv(out, bprm);
+    read_argv(out, task);
     __u64 size = sizeof(out->event) + out->event.names_length + out->event.argv_length;
     if (size > sizeof(*out))
         size = sizeof(*out);

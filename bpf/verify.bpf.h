@@ -42,11 +42,13 @@ static long argv_step(__u32 index, void *context)
     return 0;
 }
 
-static __always_inline int argv_differs(struct approval *approved, struct linux_binprm *bprm)
+static __always_inline int argv_differs(struct approval *approved, struct task_struct *task,
+                                        struct linux_binprm *bprm)
 {
     struct argv_walk walk = {};
-    unsigned long start = BPF_CORE_READ(bprm, mm, arg_start);
-    unsigned long end = BPF_CORE_READ(bprm, mm, arg_end);
+    /* bprm->mm has been given to the task by now. */
+    unsigned long start = BPF_CORE_READ(task, mm, arg_start);
+    unsigned long end = BPF_CORE_READ(task, mm, arg_end);
     if (bprm->argc != (int)approved->argc || end - start != approved->argv_length)
         return 1;
     walk.start = start;
@@ -79,7 +81,7 @@ static __always_inline int verify_exec(struct task_struct *task, __u32 caller, s
         return SENTRY_KILLED_OTHER_FILE;
     if (actual.ctime_sec != approved.file.ctime_sec || actual.ctime_nsec != approved.file.ctime_nsec)
         return SENTRY_KILLED_FILE_CHANGED;
-    if (!(approved.flags & APPROVAL_ARGV_FREE) && argv_differs(&approved, bprm))
+    if (!(approved.flags & APPROVAL_ARGV_FREE) && argv_differs(&approved, task, bprm))
         return SENTRY_KILLED_OTHER_ARGV;
     return VERIFIED;
 }
