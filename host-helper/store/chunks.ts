@@ -46,7 +46,7 @@ interface Located {
 }
 
 export function hashOf(data: Uint8Array): ChunkHash {
-  return digest('sha256', data, 'buffer').latin1Slice();
+  return digest('sha256', data, 'buffer').toString('latin1');
 }
 
 export function hexOf(hash: ChunkHash): string {
@@ -164,7 +164,7 @@ export class ChunkStore {
           for (const row of rows) {
             after = Number(row['id']);
             if (!(row['hash'] instanceof Uint8Array)) continue;
-            const hash = Buffer.from(row['hash']).latin1Slice();
+            const hash = Buffer.from(row['hash']).toString('latin1');
             if (live.has(hash) || this.#touched?.has(hash) || this.#reliedOn(hash)) continue;
             remove.run(after);
             freed += Number(row['stored']);

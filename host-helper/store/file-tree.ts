@@ -90,12 +90,12 @@ export function kindOf(entry: { readonly mode: number }): EntryKind {
 
 /** Hides what the lower has in this directory. ("x" only says that whiteouts of the attribute form may be inside.) */
 export function isOpaque(entry: TreeEntry): boolean {
-  return entry.xattrs !== '' && xattrOf(entry, opaqueName)?.latin1Slice() === 'y';
+  return entry.xattrs !== '' && xattrOf(entry, opaqueName)?.toString('latin1') === 'y';
 }
 
 /** Where in the lower the entry comes from: "/path" from the overlay's root, or a name in the same directory. */
 export function redirectOf(entry: TreeEntry): string | undefined {
-  return entry.xattrs === '' ? undefined : xattrOf(entry, redirectName)?.latin1Slice();
+  return entry.xattrs === '' ? undefined : xattrOf(entry, redirectName)?.toString('latin1');
 }
 
 /** Its content is still in the lower. */
@@ -109,7 +109,7 @@ export function xattrsOf(entry: TreeEntry): Xattr[] {
 
 /** The attributes that a program in the sandbox sees. */
 export function visibleXattrs(xattrs: readonly Xattr[]): string {
-  return encodeXattrs(xattrs.filter(({ name }) => !name.startsWith('trusted.overlay.'))).latin1Slice();
+  return encodeXattrs(xattrs.filter(({ name }) => !name.startsWith('trusted.overlay.'))).toString('latin1');
 }
 
 export function metaOf(entry: TreeEntry): EntryMeta {
@@ -142,7 +142,7 @@ export function entryFrom(
     size: (mode & typeMask) === typeFile ? stat.size : 0,
     rdevMajor,
     rdevMinor,
-    xattrs: kept.length ? encodeXattrs(kept).latin1Slice() : '',
+    xattrs: kept.length ? encodeXattrs(kept).toString('latin1') : '',
     content: parts.content ?? '',
     target: parts.target ?? '',
     link: parts.link ?? '',
@@ -217,7 +217,7 @@ export function decodeEntry(data: Buffer, start: number): { readonly entry: Tree
     if (at + 4 > data.length) throw damaged('A directory object is cut short');
     const length = data.readUInt32LE(at);
     if (at + 4 + length > data.length) throw damaged('A directory object is cut short');
-    const value = data.latin1Slice(at + 4, at + 4 + length);
+    const value = data.toString('latin1', at + 4, at + 4 + length);
     at += 4 + length;
     return value;
   };
@@ -259,7 +259,7 @@ export function decodeBlockList(data: Buffer): BlockList {
   if ((data.length - 8) % 32 !== 0) throw damaged('A block list is cut short');
   const blocks: (ChunkHash | undefined)[] = [];
   for (let at = 8; at < data.length; at += 32) {
-    const hash = data.latin1Slice(at, at + 32);
+    const hash = data.toString('latin1', at, at + 32);
     blocks.push(hash === hole ? undefined : hash);
   }
   return { size: data.readDoubleLE(0), blocks };

@@ -25,6 +25,8 @@ export interface CaptureRequest {
   readonly previous: FileVersionId | undefined;
   /** Names of roots that may have changed; the others are taken from `previous` unseen. */
   readonly dirtyRoots: ReadonlySet<string>;
+  /** Something is mapped shared and writable: everything stands still, and what is dirty is written out before the scan. */
+  readonly syncFirst?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -35,6 +37,20 @@ export interface CaptureResult {
   /** New bytes on disk. */
   readonly bytesStored: number;
   readonly scannedEntries: number;
+  /** What this version cannot vouch for, in words (`root: path: why`): unsupported entries, files that kept changing, a list cut short. */
+  readonly warnings: readonly string[];
+}
+
+export interface RestoreRequest {
+  readonly sandboxId: string;
+  readonly roots: readonly TrackedRoot[];
+  readonly version: FileVersionId;
+}
+
+export interface RestoreResult {
+  readonly writtenBytes: number;
+  readonly changedEntries: number;
+  readonly warnings: readonly string[];
 }
 
 export interface FileStatus {
@@ -48,7 +64,7 @@ export interface FileStore {
   /** Durable when it resolves. Throws `diskFull` and keeps nothing of the failed capture. */
   capture(request: CaptureRequest): Promise<CaptureResult>;
   /** Makes the (unmounted) uppers of `roots` hold `version`. Applies only the difference when the index knows what they hold; first checks what is there. */
-  restore(request: { readonly sandboxId: string; readonly roots: readonly TrackedRoot[]; readonly version: FileVersionId }): Promise<{ readonly writtenBytes: number; readonly changedEntries: number }>;
+  restore(request: RestoreRequest): Promise<RestoreResult>;
   /** Net changes from one version to another. `lowers` tells what a whiteout hides. */
   changes(from: FileVersionId, to: FileVersionId, roots: readonly TrackedRoot[]): Promise<readonly FileChange[]>;
   /** The contents of a path inside the sandbox in a version, falling back to the root's lower. Throws `fileNotFound`. */
@@ -97,14 +113,49 @@ export interface MetadataStore {
   beginIntent(kind: string, sessionId: string, document: string): number;
   endIntent(id: number): void;
   intents(): readonly { readonly id: number; readonly kind: string; readonly sessionId: string; readonly document: string }[];
-  /** Bytes of the state directory's contents that this session's checkpoints added. */
   close(): void;
+}
+
+/** What to do with a path that both the developer and the session changed. `keep-both` writes the session's beside, under a new name. */
+export type ConflictChoice = 'keep-mine' | 'take-theirs' | 'merge' | 'keep-both';
+
+export interface ApplyItem extends FileChange {
+  /** `clean`: the developer's is still what the session started from. `merged`: both changed, without overlap. `unsupported`: cannot be applied (a device, FIFO or socket, or a symbolic link in the way). */
+  readonly outcome: 'clean' | 'merged' | 'conflict' | 'unsupported';
+  readonly reason: string;
+}
+
+export interface ApplyRequest {
+  readonly sessionId: string;
+  readonly version: FileVersionId;
+  readonly roots: readonly TrackedRoot[];
+  /** Absolute paths inside the workspace; a directory stands for all below it. Absent: everything. */
+  readonly paths?: readonly string[];
+  /** For conflicts; `keep-mine` when absent: conflicting paths are skipped. */
+  readonly conflicts?: ConflictChoice;
+}
+
+export interface ApplyResult {
+  readonly applied: readonly string[];
+  readonly skipped: readonly { readonly path: string; readonly reason: string }[];
+  /** Empty when nothing was applied. */
+  readonly undoId: string;
+}
+
+/** Carries a session's changes of the workspace into the developer's own folder: the only thing that ever writes there. */
+export interface WorkspaceApply {
+  previewApply(request: { readonly version: FileVersionId; readonly roots: readonly TrackedRoot[] }): Promise<readonly ApplyItem[]>;
+  /** Each file atomically; what is replaced or deleted is kept for `undoApply`. */
+  applyChanges(request: ApplyRequest): Promise<ApplyResult>;
+  /** Puts back what an apply changed. Throws `conflict` (data.paths) and changes nothing when the developer has since changed any of it. */
+  undoApply(sessionId: string, undoId: string): Promise<{ readonly restored: readonly string[] }>;
 }
 
 export interface Store {
   readonly files: FileStore;
   readonly images: ProcessImageStore;
   readonly metadata: MetadataStore;
+  readonly apply: WorkspaceApply;
   /** Removes contents and images that no row needs. Returns freed bytes. */
   collect(): Promise<number>;
   close(): Promise<void>;

@@ -183,7 +183,7 @@ export function decodeXattrs(data: Buffer): Xattr[] {
   for (let at = 0; at + 8 <= data.length; ) {
     const nameLength = data.readUInt16LE(at);
     const valueLength = data.readUInt32LE(at + 4);
-    const name = data.latin1Slice(at + 8, at + 8 + nameLength);
+    const name = data.toString('latin1', at + 8, at + 8 + nameLength);
     xattrs.push({ name, value: Buffer.from(data.subarray(at + 8 + nameLength, at + 8 + nameLength + valueLength)) });
     at += 8 + nameLength + valueLength;
   }
@@ -216,10 +216,10 @@ export function* decodeScan(payload: Buffer): Generator<ScanRecord> {
     const end = at + scanRecordBytes + nameLength;
     if (end > payload.length) throw malformed('scan name');
     yield {
-      signature: payload.latin1Slice(at, at + statBytes),
+      signature: payload.toString('latin1', at, at + statBytes),
       depth: payload.readUInt16LE(at + statBytes),
       unlisted: payload.readUInt16LE(at + statBytes + 4) !== 0,
-      name: payload.latin1Slice(at + scanRecordBytes, end),
+      name: payload.toString('latin1', at + scanRecordBytes, end),
     };
     at = end;
   }
@@ -235,17 +235,17 @@ export function decodeDetail(payload: Buffer): Detail {
   return {
     index: payload.readUInt32LE(0),
     error: payload.readInt32LE(4),
-    stat: decodeStat(payload.latin1Slice(8, 8 + statBytes)),
+    stat: decodeStat(payload.toString('latin1', 8, 8 + statBytes)),
     unstable: (flags & 2) !== 0,
     xattrs: decodeXattrs(payload.subarray(detailRecordBytes, xattrEnd)),
-    target: payload.latin1Slice(xattrEnd, targetEnd),
+    target: payload.toString('latin1', xattrEnd, targetEnd),
     content: flags & 1 ? Buffer.from(payload.subarray(targetEnd, contentEnd)) : undefined,
   };
 }
 
 export function decodeStatFrame(payload: Buffer): EntryStat {
   if (payload.length !== statBytes) throw malformed('stat');
-  return decodeStat(payload.latin1Slice(0, statBytes));
+  return decodeStat(payload.toString('latin1', 0, statBytes));
 }
 
 /** errno and the text of a failure or warning. */

@@ -37,9 +37,12 @@ export class TreeError extends Error {
   override readonly name = 'TreeError';
   readonly errno: number;
   readonly code: string;
+  /** What the worker said: the step and the path. */
+  readonly text: string;
   constructor(errno: number, text: string) {
     const code = errnoName(errno);
     super(`${code}: ${text}`);
+    this.text = text;
     this.errno = errno;
     this.code = code;
   }
@@ -86,6 +89,20 @@ export class TreeWorker {
     return { entries: done.count, warnings };
   }
 
+  /** The names in one directory. A missing directory has none. */
+  async list(root: string, path: string, onName: (name: string) => void): Promise<void> {
+    const payload = new PayloadWriter().u32(2).text(Buffer.from(root).toString('latin1')).path(path).build();
+    try {
+      await this.#exchange(requestType.scan, payload, (reply) => {
+        if (reply.type !== replyType.scan) return;
+        for (const record of decodeScan(reply.payload)) if (record.depth > 0) onName(record.name);
+      });
+    } catch (error) {
+      if (error instanceof TreeError && isAbsent(error.errno)) return;
+      throw error;
+    }
+  }
+
   /** Attributes, link targets and (up to `inlineLimit` bytes) contents, in the order asked for. */
   async detail(root: string, paths: readonly string[], inlineLimit: number, onDetail: (detail: Detail) => void): Promise<void> {
     for (let at = 0; at < paths.length; ) {
@@ -108,7 +125,7 @@ export class TreeWorker {
     await this.detail(root, [path], inlineLimit, (detail) => (found = detail));
     if (!found) throw new TurntableError('internal', 'The tree worker gave no answer.');
     if (found.error === 0) return found;
-    if (found.error === osConstants.errno.ENOENT || found.error === osConstants.errno.ENOTDIR || found.error === osConstants.errno.ELOOP) return undefined;
+    if (isAbsent(found.error)) return undefined;
     throw new TreeError(found.error, path);
   }
 
@@ -278,6 +295,12 @@ export class TreeWorker {
       }
     }
   }
+}
+
+/** Not there, or only behind a symbolic link or a file in the way. */
+export function isAbsent(errno: number): boolean {
+  const { ENOENT, ENOTDIR, ELOOP } = osConstants.errno;
+  return errno === ENOENT || errno === ENOTDIR || errno === ELOOP;
 }
 
 async function* readReplies(stream: Readable): AsyncGenerator<Reply> {

@@ -29,6 +29,7 @@ struct walk {
     uint32_t dev_major;
     uint32_t dev_minor;
     bool stay_on_device;
+    bool shallow;
     uint64_t entries;
     size_t batch_used;
     size_t path_length;
@@ -127,7 +128,7 @@ static void visit(int dir, const char *name, int depth) {
         wire_warn(ENAMETOOLONG, walk.path);
     } else if (stat_at(dir, name, &stat, &major, &minor) != 0) {
         if (errno != ENOENT) wire_warn(errno, walk.path);
-    } else if (!S_ISDIR(stat.mode)) {
+    } else if (!S_ISDIR(stat.mode) || walk.shallow) {
         emit(&stat, name, depth, 0);
     } else if (walk.stay_on_device && (major != walk.dev_major || minor != walk.dev_minor)) {
         emit(&stat, name, depth, RECORD_OTHER_DEVICE);
@@ -185,6 +186,7 @@ void handle_scan(struct reader *r) {
     walk.path_length = 0;
     walk.path[0] = 0;
     walk.stay_on_device = (flags & SCAN_STAY_ON_DEVICE) != 0;
+    walk.shallow = (flags & SCAN_SHALLOW) != 0;
     if (statx(dir, "", AT_EMPTY_PATH, 0, &sx) == 0) {
         walk.dev_major = sx.stx_dev_major;
         walk.dev_minor = sx.stx_dev_minor;

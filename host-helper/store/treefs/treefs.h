@@ -54,6 +54,7 @@ enum reply_type {
 };
 
 #define SCAN_STAY_ON_DEVICE 1u
+#define SCAN_SHALLOW 2u /* do not descend */
 
 #define FILE_IN_PLACE 1u /* change the existing inode instead of replacing it */
 #define FILE_FSYNC 2u    /* make the file and its directory durable */
