@@ -25,7 +25,7 @@ export function startProgress(label: string, stream: NodeJS.WriteStream, enabled
     if (passedMs < delayMs) return;
     const frame = frames[Math.floor(passedMs / intervalMs) % frames.length] ?? '';
     const line = `${frame} ${text} ${Math.floor(passedMs / 1000)} s`;
-    stream.write(`\r\u001b[K${line.slice(0, Math.max(10, (stream.columns ?? 80) - 1))}`);
+    stream.write(`\r\u001b[K${line.slice(0, Math.max(10, (stream.columns || 80) - 1))}`);
     shown = true;
   };
   const timer = enabled && stream.isTTY ? setInterval(draw, intervalMs) : undefined;

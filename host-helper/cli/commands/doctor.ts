@@ -6,7 +6,6 @@ import type { Feature } from '../../protocol/state.ts';
 import { runCommand, type Cli } from '../cli.ts';
 import { exitCodes, exitCodeOf } from '../exit-codes.ts';
 import { formatFeatures } from '../format/sessions.ts';
-import { terminalWidth } from '../format/table.ts';
 import { packageVersion } from '../package-version.ts';
 
 export function registerDoctor(program: Command): void {
@@ -20,7 +19,7 @@ async function doctor(cli: Cli): Promise<number> {
   const client: Feature = { name: 'command line', status: 'ok', detail: `${packageVersion()} on Node ${process.versions.node}` };
   const { features, exitCode } = await askHelper(cli);
   const all = [client, ...features];
-  cli.result({ features: all, socket: cli.place.socketPath }, () => cli.print(formatFeatures(all, cli.style, terminalWidth())));
+  cli.result({ features: all, socket: cli.place.socketPath }, () => cli.print(formatFeatures(all, cli.style)));
   return exitCode;
 }
 

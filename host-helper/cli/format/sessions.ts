@@ -46,15 +46,15 @@ export function formatAgent(agent: AgentState, style: Style): string {
   return `${printable(agent.name)} ${agent.status === 'failed' ? style.bad(agent.status) : style.faint(agent.status)}`;
 }
 
-/** The table of `turntable doctor`, with the step that mends each line below it. */
-export function formatFeatures(features: readonly Feature[], style: Style, width: number | undefined): string {
+/** The table of `turntable doctor`, with the step that mends each line below it. Never cut: the end may be what helps. */
+export function formatFeatures(features: readonly Feature[], style: Style): string {
   const sign = { ok: style.good('✓'), degraded: style.warn('!'), missing: style.bad('✗') };
   const rows: string[][] = [];
   for (const feature of features) {
     rows.push([sign[feature.status], style.strong(printable(feature.name)), printable(feature.detail)]);
     if (feature.next && feature.status !== 'ok') rows.push(['', '', style.accent(`→ ${printable(feature.next)}`)]);
   }
-  return formatTable(rows, { width });
+  return formatTable(rows);
 }
 
 function byOldest(sessions: readonly SessionState[]): SessionState[] {

@@ -48,9 +48,9 @@ export function formatTable(rows: readonly (readonly string[])[], options: Table
     .join('\n');
 }
 
-/** The width to fit tables into: the terminal's, or no limit when stdout is none. */
+/** The width to fit tables into: the terminal's, or no limit when stdout is none or does not say. */
 export function terminalWidth(): number | undefined {
-  return process.stdout.isTTY ? process.stdout.columns : undefined;
+  return (process.stdout.isTTY && process.stdout.columns) || undefined;
 }
 
 function visibleLength(text: string): number {
