@@ -41,19 +41,21 @@ const strictness: Record<ExecEffect, number> = { allow: 0, ask: 1, deny: 2 };
  */
 export function createExecPolicy(layers: readonly (readonly ExecRule[])[]): ExecPolicy {
   const all = layers.flat();
+  const indexes = layers.map(createIndex);
   return {
     decide(ask, excused) {
       const reading = readExec(ask);
       const names = [...new Set(reading.views.flatMap((view) => view.names))];
-      const named = reading.views.some((view) => all.some((rule) => namesProgram(rule, view)));
+      const candidates = reading.views.map((view) => indexes.map((index) => index(view)));
+      const named = candidates.some((perLayer) => perLayer.some((rules) => rules.length > 0));
       const common = { names, named, caution: reading.caution };
       if (ask.argvTruncated) {
         return { ...common, effect: 'deny', rule: undefined, remember: false, reason: 'The command line is too long to be read in full, so it cannot be judged. Pass the arguments in a file.' };
       }
       let effect: ExecEffect = 'allow';
       let rule: ExecRule | undefined;
-      for (const view of reading.views) {
-        const verdict = judge(view, layers, excused);
+      for (const [at, view] of reading.views.entries()) {
+        const verdict = judge(view, candidates[at] ?? [], excused);
         if (verdict && (!rule || strictness[verdict.effect] > strictness[effect])) {
           effect = verdict.effect;
           rule = verdict;
@@ -62,6 +64,28 @@ export function createExecPolicy(layers: readonly (readonly ExecRule[])[]): Exec
       const remember = effect === 'allow' && !named && !mayRunNamed(reading.openEnded, all);
       return { ...common, effect, rule, remember, reason: rule?.text ?? 'No rule speaks of it.' };
     },
+  };
+}
+
+/** Finds the rules of a layer that name a program, in their order: most execs are named by none, and each waits for this. */
+function createIndex(rules: readonly ExecRule[]): (view: ExecView) => readonly ExecRule[] {
+  const exact = new Map<string, ExecRule[]>();
+  const others: ExecRule[] = [];
+  for (const rule of rules) {
+    if (rule.programs.some((pattern) => /[*/]/.test(pattern))) others.push(rule);
+    for (const pattern of rule.programs) exact.set(pattern, [...(exact.get(pattern) ?? []), rule]);
+  }
+  return (view) => {
+    const found = new Set<ExecRule>();
+    const consider = (candidates: readonly ExecRule[] | undefined): void => {
+      for (const rule of candidates ?? []) if (!found.has(rule) && namesProgram(rule, view)) found.add(rule);
+    };
+    for (const name of view.names) {
+      consider(exact.get(name));
+      consider(exact.get(withoutExtension(name)));
+    }
+    consider(others);
+    return found.size > 1 ? rules.filter((rule) => found.has(rule)) : [...found];
   };
 }
 

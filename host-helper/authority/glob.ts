@@ -8,6 +8,7 @@ const cacheLimit = 1000;
 
 /** True when `text` matches `pattern` wholly. */
 export function matchesGlob(pattern: string, text: string): boolean {
+  if (!pattern.includes('*')) return pattern === text;
   let compiled = cache.get(pattern);
   if (!compiled) {
     const body = pattern
