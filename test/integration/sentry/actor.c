@@ -1,0 +1,285 @@
+/*
+ * What the sentry's integration test needs of a process in a sandbox and cannot say in a script: changes of every
+ * family, a seccomp filter with a listener handed over as runc does, races. Built by the test.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <time.h>
+#include <unistd.h>
+
+static void check(int ok, const char *what)
+{
+    if (ok)
+        return;
+    fprintf(stderr, "%s: %s\n", what, strerror(errno));
+    exit(120);
+}
+
+static void put(const char *name, int flags, const char *text)
+{
+    int fd = open(name, flags, 0644);
+    check(fd >= 0, name);
+    check(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write");
+    close(fd);
+}
+
+static void change(const char *family)
+{
+    int fd, other;
+    if (strcmp(family, "create") == 0) {
+        put("new", O_WRONLY | O_CREAT | O_EXCL, "");
+    } else if (strcmp(family, "write") == 0) {
+        put("file", O_WRONLY, "written");
+    } else if (strcmp(family, "copy-up") == 0) {
+        put("lower-file", O_WRONLY | O_APPEND, "written");
+    } else if (strcmp(family, "rename") == 0) {
+        check(rename("file", "renamed") == 0, "rename");
+    } else if (strcmp(family, "rename-directory") == 0) {
+        check(rename("lower-directory", "moved") == 0, "rename");
+    } else if (strcmp(family, "exchange") == 0) {
+        check(syscall(SYS_renameat2, AT_FDCWD, "file", AT_FDCWD, "second", 2) == 0, "exchange");
+    } else if (strcmp(family, "unlink") == 0) {
+        check(unlink("file") == 0, "unlink");
+    } else if (strcmp(family, "whiteout") == 0) {
+        check(unlink("lower-file") == 0, "unlink");
+    } else if (strcmp(family, "opaque") == 0) {
+        check(unlink("lower-directory/inner") == 0 && rmdir("lower-directory") == 0, "rmdir");
+        check(mkdir("lower-directory", 0755) == 0, "mkdir");
+    } else if (strcmp(family, "chmod") == 0) {
+        check(chmod("file", 0600) == 0, "chmod");
+    } else if (strcmp(family, "chown") == 0) {
+        check(chown("file", 1, 1) == 0, "chown");
+    } else if (strcmp(family, "utimes") == 0) {
+        check(utimensat(AT_FDCWD, "file", (struct timespec[2]){{1, 0}, {1, 0}}, 0) == 0, "utimensat");
+    } else if (strcmp(family, "xattr") == 0) {
+        check(setxattr("file", "user.x", "1", 1, 0) == 0, "setxattr");
+    } else if (strcmp(family, "link") == 0) {
+        check(link("file", "linked") == 0, "link");
+    } else if (strcmp(family, "symlink") == 0) {
+        check(symlink("file", "pointer") == 0, "symlink");
+    } else if (strcmp(family, "fifo") == 0) {
+        check(mkfifo("fifo", 0600) == 0, "mkfifo");
+    } else if (strcmp(family, "mkdir") == 0) {
+        check(mkdir("directory", 0755) == 0, "mkdir");
+    } else if (strcmp(family, "truncate") == 0) {
+        check(truncate("file", 1) == 0, "truncate");
+    } else if (strcmp(family, "fallocate") == 0) {
+        fd = open("file", O_RDWR);
+        check(fallocate(fd, 0, 0, 65536) == 0, "fallocate");
+    } else if (strcmp(family, "copy-range") == 0) {
+        fd = open("file", O_RDONLY);
+        other = open("second", O_WRONLY);
+        check(copy_file_range(fd, NULL, other, NULL, 2, 0) == 2, "copy_file_range");
+    } else if (strcmp(family, "mapped-store") == 0) {
+        fd = open("file", O_RDWR);
+        volatile char *bytes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+        check(bytes != MAP_FAILED, "mmap");
+        bytes[0] = 'm';
+    } else if (strcmp(family, "unnamed") == 0) {
+        char path[64];
+        fd = open(".", O_TMPFILE | O_WRONLY, 0644);
+        check(fd >= 0, "O_TMPFILE");
+        snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+        check(linkat(AT_FDCWD, path, AT_FDCWD, "named", AT_SYMLINK_FOLLOW) == 0, "linkat");
+    } else {
+        check(0, family);
+    }
+}
+
+static int listener(void)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 1, 0),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execveat, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_USER_NOTIF),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
+    check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
+    int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+    check(fd >= 0, "seccomp");
+    return fd;
+}
+
+/* The message that runc sends to linux.seccomp.listenerPath. */
+static void hand_over(int fd, const char *path)
+{
+    char state[] = "{\"ociVersion\":\"1.0.2\",\"fds\":[\"seccompFd\"],\"pid\":1,\"state\":{}}";
+    char control[CMSG_SPACE(sizeof(int))] = {0};
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    struct iovec part = {.iov_base = state, .iov_len = strlen(state)};
+    struct msghdr message = {
+        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+    int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
+    check(connect(connection, (struct sockaddr *)&address, sizeof(address)) == 0, "connect");
+    head->cmsg_level = SOL_SOCKET;
+    head->cmsg_type = SCM_RIGHTS;
+    head->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(head), &fd, sizeof(int));
+    check(sendmsg(connection, &message, 0) > 0, "sendmsg");
+    close(connection);
+    close(fd);
+}
+
+/* Tries to execute each line of stdin ("program arg arg"); prints how each ended. */
+static void serve(void)
+{
+    char line[4096];
+    setvbuf(stdin, NULL, _IONBF, 0);
+    while (fgets(line, sizeof(line), stdin)) {
+        char *argv[64];
+        int argc = 0, status;
+        for (char *word = strtok(line, " \n"); word && argc < 63; word = strtok(NULL, " \n"))
+            argv[argc++] = word;
+        argv[argc] = NULL;
+        if (argc == 0)
+            continue;
+        pid_t child = fork();
+        if (child == 0) {
+            int null = open("/dev/null", O_RDWR);
+            dup2(null, 0);
+            dup2(null, 1);
+            execv(argv[0], argv);
+            _exit(errno == ENOSYS ? 121 : errno == EPERM ? 122 : errno == ENOENT ? 123 : 124);
+        }
+        waitpid(child, &status, 0);
+        if (WIFSIGNALED(status))
+            printf("signal %d\n", WTERMSIG(status));
+        else
+            printf("exit %d\n", WEXITSTATUS(status));
+        fflush(stdout);
+    }
+}
+
+static volatile int stop_flipping;
+static char flipped[16] = "good";
+
+static void *flip(void *unused)
+{
+    (void)unused;
+    while (!stop_flipping) {
+        memcpy(flipped, "good", 5);
+        for (volatile int i = 0; i < 200; i++)
+            ;
+        memcpy(flipped, "evil", 5);
+        for (volatile int i = 0; i < 200; i++)
+            ;
+    }
+    return NULL;
+}
+
+/* Executes `actor mark FILE good` again and again while a thread turns the word into "evil" and back. */
+static void race(const char *self, const char *file, int tries)
+{
+    int killed = 0, ran = 0, refused = 0;
+    for (int i = 0; i < tries; i++) {
+        int status;
+        pid_t child = fork();
+        if (child == 0) {
+            char *argv[] = {"actor", "mark", (char *)file, flipped, NULL};
+            pthread_t thread;
+            pthread_create(&thread, NULL, flip, NULL);
+            execv(self, argv);
+            _exit(122);
+        }
+        waitpid(child, &status, 0);
+        if (WIFSIGNALED(status))
+            killed++;
+        else if (WEXITSTATUS(status) == 0)
+            ran++;
+        else
+            refused++;
+    }
+    printf("killed %d ran %d refused %d\n", killed, ran, refused);
+}
+
+static void *stand_in_read(void *pipe_end)
+{
+    char byte;
+    ssize_t got = read(*(int *)pipe_end, &byte, 1);
+    return (void *)(long)got;
+}
+
+/*
+ * Loses its listener at once, blocks in three ways, and says afterwards whether any call noticed something: each has to
+ * end by its own event. Then serves execs.
+ */
+static void orphan(void)
+{
+    int gate[2], block[2], poll = epoll_create1(0);
+    struct epoll_event event = {.events = EPOLLIN};
+    struct timespec begin, end;
+    pthread_t reader;
+    void *got;
+    char byte;
+    close(listener());
+    check(pipe(gate) == 0 && pipe(block) == 0, "pipe");
+    check(epoll_ctl(poll, EPOLL_CTL_ADD, 0, &event) == 0, "epoll_ctl");
+    pthread_create(&reader, NULL, stand_in_read, &block[0]);
+    pid_t child = fork();
+    if (child == 0) {
+        clock_gettime(CLOCK_MONOTONIC, &begin);
+        int slept = nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 500000000}, NULL);
+        clock_gettime(CLOCK_MONOTONIC, &end);
+        double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+        _exit(slept == 0 && seconds >= 1.5 && seconds < 4 ? 0 : 1);
+    }
+    printf("blocked\n");
+    fflush(stdout);
+    int ready = epoll_wait(poll, &event, 1, -1);
+    int epoll_errno = errno;
+    check(read(0, &byte, 1) == 1, "read");
+    check(write(block[1], "x", 1) == 1, "write");
+    pthread_join(reader, &got);
+    int status;
+    waitpid(child, &status, 0);
+    printf("epoll %d %d read %ld sleep %d\n", ready, ready < 0 ? epoll_errno : 0, (long)got, WEXITSTATUS(status));
+    fflush(stdout);
+    serve();
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "";
+    if (strcmp(what, "change") == 0 && argc == 4) {
+        check(chdir(argv[2]) == 0, argv[2]);
+        change(argv[3]);
+    } else if (strcmp(what, "mark") == 0 && argc == 4) {
+        if (strcmp(argv[3], "good") != 0)
+            put(argv[2], O_WRONLY | O_CREAT | O_APPEND, argv[3]);
+    } else if (strcmp(what, "guarded") == 0 && argc == 3) {
+        hand_over(listener(), argv[2]);
+        serve();
+    } else if (strcmp(what, "guarded-race") == 0 && argc == 5) {
+        hand_over(listener(), argv[2]);
+        race("/proc/self/exe", argv[3], atoi(argv[4]));
+    } else if (strcmp(what, "orphan") == 0) {
+        orphan();
+    } else {
+        fprintf(stderr, "unknown: %s\n", what);
+        return 119;
+    }
+    return 0;
+}
