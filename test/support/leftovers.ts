@@ -1,0 +1,98 @@
+/**
+ * What a run of the tests may have left on the machine: mounts, network namespaces, cgroups and processes of Turntable.
+ * What was there before the run (a helper at work) is not blamed on it. Only looks; removes nothing.
+ */
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+const ours = /turntable/i;
+const cgroupDepth = 4;
+
+export interface TestRun {
+  /** In the environment of its processes, as TURNTABLE_TEST_RUN. */
+  readonly runId: string;
+  /** Its TMPDIR. */
+  readonly directory: string;
+  /** Nothing else of Turntable is at work here. Otherwise what has mounts outside of `directory` is another run's or a developer's helper. */
+  readonly alone: boolean;
+}
+
+/** Lines that name each thing of Turntable on this machine. */
+export function traces(run: TestRun): Set<string> {
+  const mounted = mountPoints();
+  const foreign = run.alone ? [] : mounted.filter((path) => !path.startsWith(run.directory) && !path.startsWith('/run/netns/'));
+  const named = [
+    ...mounted.map((path) => `mount ${path}`),
+    ...networkNamespaces().map((name) => `network namespace ${name}`),
+    ...cgroups('/sys/fs/cgroup', cgroupDepth),
+  ];
+  const foreignNames = installationsOf(foreign, networkNamespaces());
+  return new Set([
+    ...named.filter((trace) => !foreign.includes(trace.replace('mount ', '')) && !foreignNames.some((name) => trace.includes(name))),
+    ...processes(run),
+  ]);
+}
+
+/** What is there now and was not in `before`, after giving it `patienceMs` to go away. */
+export async function leftovers(before: ReadonlySet<string>, run: TestRun, patienceMs: number): Promise<string[]> {
+  const deadline = Date.now() + patienceMs;
+  for (;;) {
+    const left = [...traces(run)].filter((trace) => !before.has(trace));
+    if (left.length === 0 || Date.now() >= deadline) return left;
+    await sleep(250);
+  }
+}
+
+/** The common prefix (one state directory's) of namespaces whose sandboxes are mounted at `paths`: …/sandboxes/ID/… and PREFIX-ID. */
+function installationsOf(paths: readonly string[], namespaces: readonly string[]): string[] {
+  const ids = new Set(paths.map((path) => /\/sandboxes\/([^/]+)\//.exec(path)?.[1]).filter((id) => id !== undefined));
+  return namespaces.flatMap((name) => [...ids].filter((id) => name.endsWith(`-${id}`)).map((id) => name.slice(0, -id.length - 1)));
+}
+
+function mountPoints(): string[] {
+  return read('/proc/self/mountinfo')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((path) => ours.test(path));
+}
+
+function networkNamespaces(): string[] {
+  return list('/run/netns').filter((name) => ours.test(name));
+}
+
+function* cgroups(directory: string, depth: number): Generator<string> {
+  for (const name of list(directory, true)) {
+    const path = `${directory}/${name}`;
+    if (ours.test(name)) yield `cgroup ${path}`;
+    else if (depth > 1) yield* cgroups(path, depth - 1);
+  }
+}
+
+function* processes({ runId }: TestRun): Generator<string> {
+  for (const pid of list('/proc', true)) {
+    if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
+    if (!read(`/proc/${pid}/environ`).includes(`TURNTABLE_TEST_RUN=${runId}`)) continue;
+    const command = read(`/proc/${pid}/cmdline`).split('\0').join(' ').trim();
+    // Empty: a zombie whose parent has not looked yet.
+    if (command !== '') yield `process ${pid} ${command.slice(0, 200)}`;
+  }
+}
+
+/** Empty when it cannot be read: it went away, or is somebody else's. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function list(path: string, directoriesOnly = false): string[] {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true });
+    return entries.filter((entry) => !directoriesOnly || entry.isDirectory()).map((entry) => entry.name);
+  } catch {
+    return [];
+  }
+}
