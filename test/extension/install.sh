@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs what the tests of the extension run in: VS Code in the browser (code-server) below this folder, and Debian's
-# Chromium. Safe to run again: a second run only looks. Needs npm, and root (or sudo) for the one apt package.
+# Chromium (not with --without-chromium). Safe to run again: a second run only looks. Needs npm, and root (or sudo) for the one apt package.
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -31,7 +31,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     echo "$wanted" >"$stamp"
 fi
 
-if ! command -v chromium >/dev/null 2>&1; then
+if [ "${1:-}" != --without-chromium ] && ! command -v chromium >/dev/null 2>&1; then
     echo "Installing Chromium (about 450 MB, once)…"
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
