@@ -111,7 +111,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   const showFeatures = async (): Promise<void> => dispatch({ type: 'helper/features', features: await features() });
 
   const keeper = new SentryKeeper({
-    start: () => startSentry({ path: join(options.binDirectory, 'sentry'), stateDirectory, logger: logger.child('sentry') }),
+    start: () => startSentry({ binaryPath: join(options.binDirectory, 'sentry'), stateDir: stateDirectory, log: logger.child('sentry') }),
     onReady: async (sentry, first) => {
       answerExecs(registry, sentry);
       sentry.onExecKilled((event) => {

@@ -29,7 +29,7 @@ export async function measureOverhead(directory: string, sentryPath: string, rou
   await mkdir(outside);
   const cgroup = join(existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup', `turntable-bench-${process.pid}`);
   await mkdir(cgroup);
-  const sentry = await startSentry({ path: sentryPath, stateDirectory: directory, logger: silentLogger });
+  const sentry = await startSentry({ binaryPath: sentryPath, stateDir: directory, log: silentLogger });
   const watch = async (on: boolean): Promise<void> => {
     if (!on) return sentry.unwatch(1);
     await sentry.watch({ sandbox: 1, cgroupId: (await stat(cgroup, { bigint: true })).ino, cgroupPath: cgroup, roots: [{ root: 0, path: work }] });

@@ -4,8 +4,6 @@
  * agents' protocols or clients.
  */
 
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Engine } from '../engine/engine.ts';
 import { classOf, planCheckpoint, type Plan } from '../inspector/classify.ts';
@@ -184,6 +182,7 @@ export class Checkpointer {
     this.#files = version;
     this.#known = new Set(survivors.map(processKey));
 
+    const uncertain = [...plan.uncertain, ...(work.captured?.warnings ?? [])];
     const changes = work.captured?.changes ?? [];
     const effects = buildEffects({
       observation,
@@ -195,10 +194,10 @@ export class Checkpointer {
       known,
       keyOf: processKey,
       network: request.network,
-      uncertain: plan.uncertain,
+      uncertain,
     });
     const own = effects.files.added + effects.files.changed + effects.files.removed;
-    const effectClass = classOf({ changedPaths: own, processesChanged, uncertain: plan.uncertain });
+    const effectClass = classOf({ changedPaths: own, processesChanged, uncertain });
     const image = work.image?.id ?? (plan.processes === 'keep' ? this.#processes?.image : undefined);
     if (plan.processes === 'none') this.#processes = undefined;
 
@@ -292,8 +291,7 @@ export class Checkpointer {
     const startedMs = performance.now();
     if (plan.freeze) await sandbox.freeze();
     try {
-      if (plan.sync) await syncFileSystem(sandbox);
-      const captured = await this.#capture(sandbox, plan.dirtyRoots);
+      const captured = await this.#capture(sandbox, plan.dirtyRoots, plan.sync);
       return { captured, image: undefined, filesMs: performance.now() - startedMs, processesMs: 0, degraded };
     } finally {
       if (plan.freeze) await sandbox.thaw();
@@ -314,13 +312,12 @@ export class Checkpointer {
         const filesStartedMs = performance.now();
         frozen = await this.#observe(watch);
         files = await openFiles(frozen.live.map((process) => process.pid));
-        if (plan.sync) await syncFileSystem(sandbox);
         const dirty = new Set(plan.dirtyRoots);
         for (const root of frozen.roots) {
           const name = sandbox.roots[root.root]?.name;
           if (root.dirty && name !== undefined) dirty.add(name);
         }
-        captured = await this.#capture(sandbox, dirty);
+        captured = await this.#capture(sandbox, dirty, plan.sync);
         filesMs = performance.now() - filesStartedMs;
       });
       if (frozen) also(frozen);
@@ -359,10 +356,16 @@ export class Checkpointer {
     return runCountsOf(this.#survivors(wrote && frozen ? frozen : settled, request));
   }
 
-  async #capture(sandbox: Sandbox, dirtyRoots: ReadonlySet<string>): Promise<CaptureResult> {
+  async #capture(sandbox: Sandbox, dirtyRoots: ReadonlySet<string>, syncFirst = false): Promise<CaptureResult> {
     const previous = this.#looked ?? this.#files;
     const { files } = this.#parts.store;
-    const captured = await files.capture({ sandboxId: sandbox.id, roots: sandbox.roots, previous, dirtyRoots });
+    const captured = await files.capture({
+      sandboxId: sandbox.id,
+      roots: sandbox.roots,
+      previous,
+      dirtyRoots,
+      syncFirst,
+    });
     this.#looked = undefined;
     if (this.#files === undefined || previous === this.#files) return captured;
     return { ...captured, changes: await files.changes(this.#files, captured.version, sandbox.roots) };
@@ -397,13 +400,4 @@ function reasonFor(
     full: `${lives} and ${files}`,
   }[effectClass];
   return degraded === undefined ? what : `${what}; ${degraded}`;
-}
-
-/** Flushes the file system that holds the uppers, so that stores through shared mappings show in ctime. */
-async function syncFileSystem(sandbox: Sandbox): Promise<void> {
-  const upper = sandbox.roots[0]?.upper;
-  if (upper === undefined) return;
-  const child = spawn('sync', ['-f', upper], { stdio: 'ignore' });
-  const [code] = await once(child, 'exit');
-  if (code !== 0) throw new TurntableError('checkpointFailed', 'The state file system could not be flushed: check it with `dmesg`.');
 }
