@@ -1,18 +1,23 @@
 /** Opens the helper's Unix socket as a frame socket for the protocol's client. Must not know what is spoken. */
 
-import { connect } from 'node:net';
 import { WebSocket } from 'ws';
 import type { FrameSocket } from '../host-helper/protocol/client.ts';
+import { TurntableError } from '../host-helper/protocol/errors.ts';
 import { limits } from '../host-helper/protocol/state.ts';
 
 const handshakeTimeoutMs = 10_000;
 
 /** Rejects with the system's own error (its `code` says why), or ws's. */
 export async function openSocket(socketPath: string): Promise<FrameSocket> {
+  // Not `createConnection`: the extension host routes http through its proxy support, which drops it. A request with a
+  // socket path is left alone.
+  const address = new URL(`ws+unix://${socketPath}`);
+  if (address.pathname !== socketPath || socketPath.includes(':')) {
+    throw new TurntableError('helperNotRunning', `The socket's path (${socketPath}) holds a character that cannot stand in an address: move it.`);
+  }
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   // A ws+unix: address would break on paths with a colon.
-  const socket = new WebSocket('ws://localhost/', {
-    createConnection: () => connect(socketPath),
+  const socket = new WebSocket(`${address.href}:/`, {
     perMessageDeflate: false,
     maxPayload: limits.helperFrameBytes,
     handshakeTimeout: handshakeTimeoutMs,

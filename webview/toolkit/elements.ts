@@ -5,7 +5,6 @@
 
 import {
   provideVSCodeDesignSystem,
-  vsCodeBadge,
   vsCodeButton,
   vsCodePanels,
   vsCodePanelTab,
@@ -13,11 +12,10 @@ import {
   vsCodeProgressRing,
 } from '@vscode/webview-ui-toolkit';
 
-/** Registers vscode-button, vscode-badge, vscode-progress-ring and vscode-panels with its parts. Call once. */
+/** Registers vscode-button, vscode-progress-ring and vscode-panels with its parts. Call once. */
 export function registerToolkit(): void {
   provideVSCodeDesignSystem().register(
     vsCodeButton(),
-    vsCodeBadge(),
     vsCodePanels(),
     vsCodePanelTab(),
     vsCodePanelView(),
