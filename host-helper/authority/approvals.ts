@@ -57,7 +57,13 @@ export interface Approvals {
   /** Never rejects. */
   request(subject: Approval['subject'], request: ApprovalRequest): Promise<ApprovalOutcome>;
   /** The first valid answer wins. Throws `approvalNotFound` or `approvalSettled`. `scope` defaults to once. */
-  answer(id: string, decision: 'allow' | 'deny', scope: Scope | undefined, by: string, reason?: string): Promise<Approval>;
+  answer(
+    id: string,
+    decision: 'allow' | 'deny',
+    scope: Scope | undefined,
+    by: string,
+    reason?: string,
+  ): Promise<Approval>;
   /** Pending ones, and with `all` the lately settled ones too; oldest first. */
   list(query?: { sessionId?: string; all?: boolean }): Approval[];
   /** The grant that covers a key, if the session has one. */
@@ -109,23 +115,38 @@ export function createApprovals(options: {
   };
 
   /** Settles for good. Later calls change nothing. */
-  const settle = (entry: Entry, change: Partial<Approval> & { state: Exclude<Approval['state'], 'pending'> }, reason: string): void => {
+  const settle = (
+    entry: Entry,
+    change: Partial<Approval> & { state: Exclude<Approval['state'], 'pending'> },
+    reason: string,
+  ): void => {
     if (entry.approval.state !== 'pending') return;
     clearTimeout(entry.timer);
     entry.approval = { ...entry.approval, ...change, reason };
     publish(entry.approval);
     const allowed = change.state === 'allowed';
     for (const waiter of entry.waiters) {
-      waiter.settle({ allowed, scope: allowed ? entry.approval.scope : undefined, reason, approvalId: entry.approval.id });
+      waiter.settle({
+        allowed,
+        scope: allowed ? entry.approval.scope : undefined,
+        reason,
+        approvalId: entry.approval.id,
+      });
     }
     entry.waiters.clear();
     forgetOld();
   };
 
   const note = (kind: string, entry: Entry, data: Record<string, unknown> = {}): void => {
-    audit.append(kind, entry.approval.sessionId, { approval: entry.approval.id, ...data }).catch((error: unknown) => {
-      logger.error('An approval that ended in a denial was not audited', { id: entry.approval.id, kind, error });
-    });
+    audit
+      .append(kind, entry.approval.sessionId, { approval: entry.approval.id, ...data })
+      .catch((error: unknown) => {
+        logger.error('An approval that ended in a denial was not audited', {
+          id: entry.approval.id,
+          kind,
+          error,
+        });
+      });
   };
 
   const expire = (entry: Entry): void => {
@@ -142,7 +163,8 @@ export function createApprovals(options: {
 
   const forgetOld = (): void => {
     const settled = [...entries.values()].filter((entry) => entry.approval.state !== 'pending');
-    for (const entry of settled.slice(0, Math.max(0, settled.length - limits.settledApprovals))) entries.delete(entry.approval.id);
+    for (const entry of settled.slice(0, Math.max(0, settled.length - limits.settledApprovals)))
+      entries.delete(entry.approval.id);
   };
 
   const wait = (entry: Entry, signal: AbortSignal | undefined): Promise<ApprovalOutcome> =>
@@ -164,7 +186,9 @@ export function createApprovals(options: {
     });
 
   const pending = (sessionId: string): Entry[] =>
-    [...entries.values()].filter((entry) => entry.approval.sessionId === sessionId && entry.approval.state === 'pending');
+    [...entries.values()].filter(
+      (entry) => entry.approval.sessionId === sessionId && entry.approval.state === 'pending',
+    );
 
   const grant = (entry: Entry, by: string): SessionGrant => ({
     id: randomUUID(),
@@ -181,10 +205,16 @@ export function createApprovals(options: {
       if (closed) return denied('The helper is stopping.', undefined);
       if (request.signal?.aborted) return denied('The caller is gone.', undefined);
       const open = pending(request.sessionId);
-      const shared = request.shareKey === undefined ? undefined : open.find((entry) => entry.request.shareKey === request.shareKey);
+      const shared =
+        request.shareKey === undefined
+          ? undefined
+          : open.find((entry) => entry.request.shareKey === request.shareKey);
       if (shared) return wait(shared, request.signal);
       if (open.length >= pendingLimit) {
-        return denied(`${pendingLimit} questions of this session already wait for an answer. Answer those first.`, undefined);
+        return denied(
+          `${pendingLimit} questions of this session already wait for an answer. Answer those first.`,
+          undefined,
+        );
       }
       const askedAt = now();
       const timeoutMs = request.timeoutMs ?? defaultTimeoutMs;
@@ -202,9 +232,18 @@ export function createApprovals(options: {
       entries.set(approval.id, entry);
       const outcome = wait(entry, request.signal);
       try {
-        await audit.append('approval.asked', request.sessionId, { approval: approval.id, turn: approval.turn, rule: approval.rule, subject });
+        await audit.append('approval.asked', request.sessionId, {
+          approval: approval.id,
+          turn: approval.turn,
+          rule: approval.rule,
+          subject,
+        });
       } catch (error) {
-        settle(entry, { state: 'denied' }, `It could not be written to the audit log, so it is denied. ${messageOf(error)}`);
+        settle(
+          entry,
+          { state: 'denied' },
+          `It could not be written to the audit log, so it is denied. ${messageOf(error)}`,
+        );
         return outcome;
       }
       if (entry.approval.state === 'pending') {
@@ -216,7 +255,11 @@ export function createApprovals(options: {
 
     async answer(id, decision, scope = 'once', by, reason) {
       const entry = entries.get(id);
-      if (!entry) throw new TurntableError('approvalNotFound', 'This approval is not known (any more). List the pending ones with "turntable approvals".');
+      if (!entry)
+        throw new TurntableError(
+          'approvalNotFound',
+          'This approval is not known (any more). List the pending ones with "turntable approvals".',
+        );
       if (entry.approval.state === 'pending' && entry.approval.expiresAt <= now()) expire(entry);
       if (entry.approval.state !== 'pending' || entry.answering) throw settledError(entry.approval);
       entry.answering = true;
@@ -224,20 +267,45 @@ export function createApprovals(options: {
       const newGrant = allowed && scope === 'session' ? grant(entry, by) : undefined;
       const common = { answeredBy: by, ...(allowed ? { scope } : {}) };
       try {
-        await audit.append('approval.answered', entry.approval.sessionId, { approval: id, decision, by, ...(allowed ? { scope } : {}), ...(reason === undefined ? {} : { reason }) });
-        if (newGrant) await audit.append('grant.made', newGrant.sessionId, { grant: newGrant.id, approval: id, covers: newGrant.covers, rule: newGrant.rule, by });
+        await audit.append('approval.answered', entry.approval.sessionId, {
+          approval: id,
+          decision,
+          by,
+          ...(allowed ? { scope } : {}),
+          ...(reason === undefined ? {} : { reason }),
+        });
+        if (newGrant)
+          await audit.append('grant.made', newGrant.sessionId, {
+            grant: newGrant.id,
+            approval: id,
+            covers: newGrant.covers,
+            rule: newGrant.rule,
+            by,
+          });
       } catch (error) {
-        settle(entry, { ...common, state: 'denied' }, `The answer could not be written to the audit log, so it is denied. ${messageOf(error)}`);
+        settle(
+          entry,
+          { ...common, state: 'denied' },
+          `The answer could not be written to the audit log, so it is denied. ${messageOf(error)}`,
+        );
         return entry.approval;
       }
       if (entry.approval.state !== 'pending') {
         // It ended while the answer was being written: nothing is left to allow, and no grant is made of it.
         if (newGrant) {
-          await audit.append('grant.revoked', newGrant.sessionId, { grant: newGrant.id, by: 'helper', reason: 'The request had ended.' });
+          await audit.append('grant.revoked', newGrant.sessionId, {
+            grant: newGrant.id,
+            by: 'helper',
+            reason: 'The request had ended.',
+          });
         }
         throw settledError(entry.approval);
       }
-      settle(entry, { ...common, state: allowed ? 'allowed' : 'denied' }, reason ?? (allowed ? `Allowed by ${by}.` : `Denied by ${by}.`));
+      settle(
+        entry,
+        { ...common, state: allowed ? 'allowed' : 'denied' },
+        reason ?? (allowed ? `Allowed by ${by}.` : `Denied by ${by}.`),
+      );
       if (newGrant) {
         grants.set(newGrant.id, newGrant);
         // What waits for the very same is covered now.
@@ -254,7 +322,11 @@ export function createApprovals(options: {
     list({ sessionId, all } = {}) {
       return [...entries.values()]
         .map((entry) => entry.approval)
-        .filter((approval) => (sessionId === undefined || approval.sessionId === sessionId) && (all === true || approval.state === 'pending'));
+        .filter(
+          (approval) =>
+            (sessionId === undefined || approval.sessionId === sessionId) &&
+            (all === true || approval.state === 'pending'),
+        );
     },
 
     grantFor(sessionId, key) {
@@ -264,20 +336,29 @@ export function createApprovals(options: {
       return undefined;
     },
 
-    grants: (sessionId) => [...grants.values()].filter((candidate) => sessionId === undefined || candidate.sessionId === sessionId),
+    grants: (sessionId) =>
+      [...grants.values()].filter(
+        (candidate) => sessionId === undefined || candidate.sessionId === sessionId,
+      ),
 
     async revoke(grantId, by) {
       const found = grants.get(grantId);
-      if (!found) throw new TurntableError('approvalNotFound', 'This grant is not known (any more). Nothing is granted by it.');
+      if (!found)
+        throw new TurntableError(
+          'approvalNotFound',
+          'This grant is not known (any more). Nothing is granted by it.',
+        );
       for (const candidate of [...grants.values()]) {
-        if (candidate.sessionId === found.sessionId && candidate.key === found.key) grants.delete(candidate.id);
+        if (candidate.sessionId === found.sessionId && candidate.key === found.key)
+          grants.delete(candidate.id);
       }
       await audit.append('grant.revoked', found.sessionId, { grant: found.id, covers: found.covers, by });
     },
 
     removeSession(sessionId) {
       for (const entry of pending(sessionId)) withdraw(entry, 'The session was removed.');
-      for (const candidate of [...grants.values()]) if (candidate.sessionId === sessionId) grants.delete(candidate.id);
+      for (const candidate of [...grants.values()])
+        if (candidate.sessionId === sessionId) grants.delete(candidate.id);
     },
 
     close() {
@@ -292,9 +373,13 @@ function denied(reason: string, approvalId: string | undefined): ApprovalOutcome
 }
 
 function settledError(approval: Approval): TurntableError {
-  return new TurntableError('approvalSettled', `This was already settled (${approval.state}${approval.answeredBy ? ` by ${approval.answeredBy}` : ''}). The program has to ask again.`, {
-    data: { id: approval.id, state: approval.state },
-  });
+  return new TurntableError(
+    'approvalSettled',
+    `This was already settled (${approval.state}${approval.answeredBy ? ` by ${approval.answeredBy}` : ''}). The program has to ask again.`,
+    {
+      data: { id: approval.id, state: approval.state },
+    },
+  );
 }
 
 function messageOf(error: unknown): string {

@@ -55,7 +55,11 @@ const queueLimit = 10_000;
  */
 export async function openAuditLog(stateDirectory: string, now: () => number = Date.now): Promise<AuditLog> {
   const path = join(stateDirectory, 'audit.log');
-  const file = await open(path, constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW, 0o600);
+  const file = await open(
+    path,
+    constants.O_RDWR | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW,
+    0o600,
+  );
   try {
     await file.chmod(0o600);
     const end = await findEnd(path, file);
@@ -129,13 +133,38 @@ function createLog(path: string, file: FileHandle, end: End, now: () => number):
   const log: AuditLog = {
     path,
     append(kind, sessionId, data) {
-      if (closed) return Promise.reject(new TurntableError('storeDamaged', 'The audit log is closed: the helper is stopping. Start it again.'));
+      if (closed)
+        return Promise.reject(
+          new TurntableError(
+            'storeDamaged',
+            'The audit log is closed: the helper is stopping. Start it again.',
+          ),
+        );
       if (broken) return Promise.reject(broken);
-      if (queue.length >= queueLimit) return Promise.reject(new TurntableError('overloaded', 'The audit log cannot keep up with what is asked. Try again in a moment.'));
-      const body = { sequence, at: now(), kind, ...(sessionId === undefined ? {} : { sessionId }), data: plain(data), previous };
+      if (queue.length >= queueLimit)
+        return Promise.reject(
+          new TurntableError(
+            'overloaded',
+            'The audit log cannot keep up with what is asked. Try again in a moment.',
+          ),
+        );
+      const body = {
+        sequence,
+        at: now(),
+        kind,
+        ...(sessionId === undefined ? {} : { sessionId }),
+        data: plain(data),
+        previous,
+      };
       const record: AuditRecord = { ...body, hash: hashOf(body) };
       const line = canonicalJson(record) + '\n';
-      if (line.length > recordBytesLimit) return Promise.reject(new TurntableError('storeDamaged', `An audit record of ${line.length} bytes is too large; nothing was recorded and nothing is allowed.`));
+      if (line.length > recordBytesLimit)
+        return Promise.reject(
+          new TurntableError(
+            'storeDamaged',
+            `An audit record of ${line.length} bytes is too large; nothing was recorded and nothing is allowed.`,
+          ),
+        );
       sequence++;
       previous = record.hash;
       return new Promise<AuditRecord>((resolve, reject) => {
@@ -161,18 +190,30 @@ function createLog(path: string, file: FileHandle, end: End, now: () => number):
       let expected = firstPrevious;
       for await (const line of linesOf(path)) {
         if (count === head.sequence) break;
-        const wrong = (detail: string): AuditVerification => ({ intact: false, records: count, brokenAt: count, detail });
+        const wrong = (detail: string): AuditVerification => ({
+          intact: false,
+          records: count,
+          brokenAt: count,
+          detail,
+        });
         const record = parseRecord(line);
         if (!record) return wrong('This line is not a record.');
         const { hash, ...body } = record;
-        if (record.sequence !== count) return wrong(`Record ${record.sequence} stands where ${count} belongs.`);
+        if (record.sequence !== count)
+          return wrong(`Record ${record.sequence} stands where ${count} belongs.`);
         if (record.previous !== expected) return wrong('It does not follow from the record before.');
-        if (hashOf(body) !== hash || canonicalJson(record) !== line) return wrong('Its contents do not fit its hash.');
+        if (hashOf(body) !== hash || canonicalJson(record) !== line)
+          return wrong('Its contents do not fit its hash.');
         expected = hash;
         count++;
       }
       if (count !== head.sequence || expected !== head.hash) {
-        return { intact: false, records: count, brokenAt: count, detail: `Records are missing at the end: ${head.sequence} were written.` };
+        return {
+          intact: false,
+          records: count,
+          brokenAt: count,
+          detail: `Records are missing at the end: ${head.sequence} were written.`,
+        };
       }
       return { intact: true, records: count };
     },
@@ -228,7 +269,8 @@ async function keepAside(path: string, sequence: number, torn: Buffer): Promise<
       }
       return name;
     } catch (error) {
-      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST') || attempt > 100) throw error;
+      if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST') || attempt > 100)
+        throw error;
     }
   }
 }
@@ -244,9 +286,17 @@ async function writeFully(file: FileHandle, block: Buffer): Promise<void> {
 function appendError(cause: unknown, path: string): TurntableError {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'ENOSPC' || code === 'EDQUOT') {
-    return new TurntableError('diskFull', `The disk is full, so ${path} cannot be written and nothing more is allowed. Make room and restart the helper.`, { cause });
+    return new TurntableError(
+      'diskFull',
+      `The disk is full, so ${path} cannot be written and nothing more is allowed. Make room and restart the helper.`,
+      { cause },
+    );
   }
-  return new TurntableError('storeDamaged', `${path} cannot be written, so nothing more is allowed. Look at the file system and restart the helper.`, { cause });
+  return new TurntableError(
+    'storeDamaged',
+    `${path} cannot be written, so nothing more is allowed. Look at the file system and restart the helper.`,
+    { cause },
+  );
 }
 
 function linesOf(path: string): AsyncIterable<string> {
@@ -270,7 +320,9 @@ function hashOf(body: Record<string, unknown>): string {
 
 /** What JSON can hold of it, so that what is hashed is what will be read back. */
 function plain(data: Record<string, unknown>): Record<string, unknown> {
-  const copy: unknown = JSON.parse(JSON.stringify(data, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)));
+  const copy: unknown = JSON.parse(
+    JSON.stringify(data, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value)),
+  );
   return z.record(z.string(), z.unknown()).parse(copy);
 }
 

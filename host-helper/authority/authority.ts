@@ -15,9 +15,15 @@ export interface Authority extends Omit<Decider, 'forget'> {
   /** What the egress proxy needs to know besides decisions. */
   readonly egress: { readonly allowPrivate: readonly string[]; readonly outerProxies: OuterProxies };
   /** A process ran something else than was approved and was killed: it goes to the audit log. */
-  execKilled(sessionId: string, event: { readonly pid: number; readonly program: string; readonly reason: string }): void;
+  execKilled(
+    sessionId: string,
+    event: { readonly pid: number; readonly program: string; readonly reason: string },
+  ): void;
   /** An address rule of the proxy refused what might have been allowed by name: it goes to the audit log. */
-  networkRefused(ask: Pick<NetworkAsk, 'sessionId' | 'turn' | 'host' | 'port' | 'method'>, reason: string): void;
+  networkRefused(
+    ask: Pick<NetworkAsk, 'sessionId' | 'turn' | 'host' | 'port' | 'method'>,
+    reason: string,
+  ): void;
   /** The session is removed for good (not merely stopped): pending questions are denied, its grants end. */
   removeSession(sessionId: string): void;
 }
@@ -34,17 +40,24 @@ export function createAuthority(options: AuthorityOptions): Authority {
   const decider = createDecider(options);
   /** For what is denied or over anyway. */
   const note = (kind: string, sessionId: string, data: Record<string, unknown>): void => {
-    audit.append(kind, sessionId, data).catch((error: unknown) => logger.error('A denial was not audited', { kind, sessionId, error }));
+    audit
+      .append(kind, sessionId, data)
+      .catch((error: unknown) => logger.error('A denial was not audited', { kind, sessionId, error }));
   };
   return {
     approvals,
     audit,
-    egress: { allowPrivate: rules.allowPrivate, outerProxies: options.outerProxies ?? { https: undefined, http: undefined } },
+    egress: {
+      allowPrivate: rules.allowPrivate,
+      outerProxies: options.outerProxies ?? { https: undefined, http: undefined },
+    },
     decideExec: decider.decideExec,
     decideNetwork: decider.decideNetwork,
     plainExecs: decider.plainExecs,
-    execKilled: (sessionId, { pid, program, reason }) => note('exec.killed', sessionId, { pid, program, reason }),
-    networkRefused: ({ sessionId, turn, host, port, method }, reason) => note('network.denied', sessionId, { turn, host, port, method, reason }),
+    execKilled: (sessionId, { pid, program, reason }) =>
+      note('exec.killed', sessionId, { pid, program, reason }),
+    networkRefused: ({ sessionId, turn, host, port, method }, reason) =>
+      note('network.denied', sessionId, { turn, host, port, method, reason }),
     removeSession(sessionId) {
       const execsWithoutRule = decider.plainExecs(sessionId);
       approvals.removeSession(sessionId);

@@ -24,7 +24,9 @@ const words = (text: string): ReadonlySet<string> => new Set(text.split(/\s+/).f
 const grammars = {
   git: {
     values: words('-C -c --git-dir --work-tree --namespace --super-prefix --config-env --attr-source'),
-    flags: words('-p -P --paginate --no-pager --no-replace-objects --bare --literal-pathspecs --glob-pathspecs --noglob-pathspecs --icase-pathspecs --no-optional-locks --no-advice --no-lazy-fetch'),
+    flags: words(
+      '-p -P --paginate --no-pager --no-replace-objects --bare --literal-pathspecs --glob-pathspecs --noglob-pathspecs --icase-pathspecs --no-optional-locks --no-advice --no-lazy-fetch',
+    ),
     unknown: 'flag',
   },
   cargo: {
@@ -61,7 +63,12 @@ export function matchCommand(args: readonly string[], command: readonly string[]
 }
 
 /** Breadth-first over (argument, word) so that thousands of unknown options cost no more than their number. */
-function walk(args: readonly string[], command: readonly string[], grammar: Grammar, lenient: boolean): boolean {
+function walk(
+  args: readonly string[],
+  command: readonly string[],
+  grammar: Grammar,
+  lenient: boolean,
+): boolean {
   const seen = new Set<number>();
   const open: { index: number; word: number; literal: boolean }[] = [{ index: 0, word: 0, literal: false }];
   const push = (index: number, word: number, literal: boolean): void => {
@@ -124,7 +131,12 @@ function distance(left: string, right: string): number {
         (current[column - 1] ?? 0) + 1,
         (previous[column - 1] ?? 0) + (same ? 0 : 1),
       );
-      if (row > 1 && column > 1 && left[row - 1] === right[column - 2] && left[row - 2] === right[column - 1]) {
+      if (
+        row > 1 &&
+        column > 1 &&
+        left[row - 1] === right[column - 2] &&
+        left[row - 2] === right[column - 1]
+      ) {
         best = Math.min(best, (older[column - 2] ?? 0) + 1);
       }
       current.push(best);

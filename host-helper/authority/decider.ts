@@ -76,7 +76,14 @@ export interface DeciderOptions {
 }
 
 export function createDecider(options: DeciderOptions): Decider {
-  const { approvals, audit, logger, rules = noRules, defaults = defaultExecRules, lineage = createLineage() } = options;
+  const {
+    approvals,
+    audit,
+    logger,
+    rules = noRules,
+    defaults = defaultExecRules,
+    lineage = createLineage(),
+  } = options;
   const policy = createExecPolicy([rules.exec, defaults]);
   const counts = new Map<string, number>();
   /** `once` for a host means: for the turn it was asked in. Keyed by session; a new turn forgets the old one's. */
@@ -84,13 +91,19 @@ export function createDecider(options: DeciderOptions): Decider {
   const timeout = options.askTimeoutMs === undefined ? {} : { timeoutMs: options.askTimeoutMs };
 
   /** Writes it down or throws: what cannot be audited must not happen. */
-  const record = (kind: string, sessionId: string, data: Record<string, unknown>): Promise<unknown> => audit.append(kind, sessionId, data);
+  const record = (kind: string, sessionId: string, data: Record<string, unknown>): Promise<unknown> =>
+    audit.append(kind, sessionId, data);
   /** For what is denied anyway. */
   const note = (kind: string, sessionId: string, data: Record<string, unknown>): void => {
-    audit.append(kind, sessionId, data).catch((error: unknown) => logger.error('A denial was not audited', { kind, sessionId, error }));
+    audit
+      .append(kind, sessionId, data)
+      .catch((error: unknown) => logger.error('A denial was not audited', { kind, sessionId, error }));
   };
 
-  const hostsFor = (sessionId: string, turn: number): { turn: number; allowed: Set<string>; denied: Map<string, string> } => {
+  const hostsFor = (
+    sessionId: string,
+    turn: number,
+  ): { turn: number; allowed: Set<string>; denied: Map<string, string> } => {
     let hosts = hostsOfTurn.get(sessionId);
     if (!hosts || hosts.turn !== turn) {
       hosts = { turn, allowed: new Set(), denied: new Map() };
@@ -103,10 +116,23 @@ export function createDecider(options: DeciderOptions): Decider {
     const { sessionId, turn } = context;
     const decision = policy.decide(ask, (rule) => lineage.excuses(ask.pid, rule));
     const { rule, caution } = decision;
-    const facts = { turn, pid: ask.pid, program: ask.program, argv: shownArgv(ask.argv), cwd: ask.cwd, ...(rule ? { rule: rule.id } : {}), ...(caution ? { caution } : {}) };
+    const facts = {
+      turn,
+      pid: ask.pid,
+      program: ask.program,
+      argv: shownArgv(ask.argv),
+      cwd: ask.cwd,
+      ...(rule ? { rule: rule.id } : {}),
+      ...(caution ? { caution } : {}),
+    };
     const settle = (allowed: boolean, reason: string): ExecVerdict => {
       if (decision.named) lineage.record(ask.pid, { rule: rule?.id, names: decision.names, allowed });
-      return { verdict: allowed ? 'allow' : 'deny', remember: allowed && decision.remember, rule: rule?.id, reason };
+      return {
+        verdict: allowed ? 'allow' : 'deny',
+        remember: allowed && decision.remember,
+        rule: rule?.id,
+        reason,
+      };
     };
     if (decision.effect === 'deny') {
       note('exec.denied', sessionId, { ...facts, reason: decision.reason });
@@ -154,8 +180,19 @@ export function createDecider(options: DeciderOptions): Decider {
   const judgeNetwork = async (ask: NetworkAsk): Promise<NetworkDecision> => {
     const { sessionId, turn, host, port, method } = ask;
     const { effect, rule } = judgeHost(rules.network, host, port);
-    const text = rule?.text ?? (rule ? `Your rule "${rule.id}".` : 'No rule speaks of this host. What is sent there leaves this machine and cannot be rewound.');
-    const facts = { turn, host, port, method, ...(ask.program ? { program: ask.program } : {}), ...(rule ? { rule: rule.id } : {}) };
+    const text =
+      rule?.text ??
+      (rule
+        ? `Your rule "${rule.id}".`
+        : 'No rule speaks of this host. What is sent there leaves this machine and cannot be rewound.');
+    const facts = {
+      turn,
+      host,
+      port,
+      method,
+      ...(ask.program ? { program: ask.program } : {}),
+      ...(rule ? { rule: rule.id } : {}),
+    };
     const deny = (reason: string, extra: Record<string, unknown> = {}): NetworkDecision => {
       note('network.denied', sessionId, { ...facts, ...extra, reason });
       return { allowed: false, rule: rule?.id, reason };
@@ -193,10 +230,15 @@ export function createDecider(options: DeciderOptions): Decider {
       },
     );
     if (!outcome.allowed) {
-      if (outcome.approvalId !== undefined && wasAnswered(approvals, outcome.approvalId)) hosts.denied.set(key, outcome.reason);
+      if (outcome.approvalId !== undefined && wasAnswered(approvals, outcome.approvalId))
+        hosts.denied.set(key, outcome.reason);
       return deny(outcome.reason, { approval: outcome.approvalId });
     }
-    await record('network.allowed', sessionId, { ...facts, approval: outcome.approvalId, scope: outcome.scope });
+    await record('network.allowed', sessionId, {
+      ...facts,
+      approval: outcome.approvalId,
+      scope: outcome.scope,
+    });
     if (outcome.scope === 'once') hosts.allowed.add(key);
     return { allowed: true, rule: rule?.id, reason: outcome.reason };
   };
@@ -207,7 +249,12 @@ export function createDecider(options: DeciderOptions): Decider {
         return await judgeExec(ask, context);
       } catch (error) {
         logger.error('An exec was denied because it could not be decided', { program: ask.program, error });
-        return { verdict: 'deny', remember: false, rule: undefined, reason: `It could not be decided, so it is denied: ${messageOf(error)}` };
+        return {
+          verdict: 'deny',
+          remember: false,
+          rule: undefined,
+          reason: `It could not be decided, so it is denied: ${messageOf(error)}`,
+        };
       }
     },
     async decideNetwork(ask) {
@@ -215,7 +262,11 @@ export function createDecider(options: DeciderOptions): Decider {
         return await judgeNetwork(ask);
       } catch (error) {
         logger.error('A connection was denied because it could not be decided', { host: ask.host, error });
-        return { allowed: false, rule: undefined, reason: `It could not be decided, so it is denied: ${messageOf(error)}` };
+        return {
+          allowed: false,
+          rule: undefined,
+          reason: `It could not be decided, so it is denied: ${messageOf(error)}`,
+        };
       }
     },
     plainExecs: (sessionId) => counts.get(sessionId) ?? 0,
@@ -228,17 +279,24 @@ export function createDecider(options: DeciderOptions): Decider {
 
 /** A person's no holds for the turn; a time-out or a caller that left does not. */
 function wasAnswered(approvals: Approvals, id: string): boolean {
-  return approvals.list({ all: true }).some((approval) => approval.id === id && approval.state === 'denied' && approval.answeredBy !== undefined);
+  return approvals
+    .list({ all: true })
+    .some(
+      (approval) => approval.id === id && approval.state === 'denied' && approval.answeredBy !== undefined,
+    );
 }
 
 function shownArgv(argv: readonly string[]): string[] {
-  return argv.slice(0, limits.argvShown).map((word) => (word.length > limits.argShownChars ? `${word.slice(0, limits.argShownChars)}…` : word));
+  return argv
+    .slice(0, limits.argvShown)
+    .map((word) => (word.length > limits.argShownChars ? `${word.slice(0, limits.argShownChars)}…` : word));
 }
 
 /** A person must know when what they see is not all of it. */
 function hiddenPart(argv: readonly string[]): string | undefined {
   const long = argv.slice(0, limits.argvShown).some((word) => word.length > limits.argShownChars);
-  if (argv.length > limits.argvShown) return `Only ${limits.argvShown} of ${argv.length} arguments are shown.`;
+  if (argv.length > limits.argvShown)
+    return `Only ${limits.argvShown} of ${argv.length} arguments are shown.`;
   return long ? 'Long arguments are shown shortened.' : undefined;
 }
 

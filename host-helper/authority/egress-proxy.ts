@@ -17,7 +17,14 @@ import type { ReachedHost } from '../protocol/state.ts';
 import { isPublicAddress } from './addresses.ts';
 import type { Authority } from './authority.ts';
 import { forwardableHeaders, parseAbsoluteUrl, parseTarget, type Target } from './egress-request.ts';
-import { connectThroughProxy, connectToProxy, isExcepted, opened, type OuterProxy, type OuterProxies } from './outer-proxy.ts';
+import {
+  connectThroughProxy,
+  connectToProxy,
+  isExcepted,
+  opened,
+  type OuterProxy,
+  type OuterProxies,
+} from './outer-proxy.ts';
 
 export interface EgressProxyOptions {
   /** Created with `socketMode` (default 0600); must not exist. */
@@ -67,10 +74,24 @@ const earlyBytesLimit = 64 * 1024;
 
 /** Starts listening. Rejects when the socket cannot be made. */
 export async function createEgressProxy(options: EgressProxyOptions): Promise<EgressProxy> {
-  const { authority, logger, sessionId, turn, connectTimeoutMs = 15_000, idleTimeoutMs = 600_000, maxConnections = 128, maxBytes = 16 * 1024 ** 3 } = options;
-  const allowPrivate = new Set((options.allowPrivate ?? authority.egress.allowPrivate).map((entry) => entry.toLowerCase()));
+  const {
+    authority,
+    logger,
+    sessionId,
+    turn,
+    connectTimeoutMs = 15_000,
+    idleTimeoutMs = 600_000,
+    maxConnections = 128,
+    maxBytes = 16 * 1024 ** 3,
+  } = options;
+  const allowPrivate = new Set(
+    (options.allowPrivate ?? authority.egress.allowPrivate).map((entry) => entry.toLowerCase()),
+  );
   const outer = options.outerProxies ?? authority.egress.outerProxies;
-  const resolve = options.resolve ?? (async (host: string) => (await lookup(host, { all: true, verbatim: true })).map(({ address }) => address));
+  const resolve =
+    options.resolve ??
+    (async (host: string) =>
+      (await lookup(host, { all: true, order: 'verbatim' })).map(({ address }) => address));
   const sockets = new Set<Duplex>();
   let reached = new Map<string, ReachedHost>();
 
@@ -84,24 +105,34 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
     const one: ReachedHost = { host: target.host, port: target.port, method, count: 1, allowed };
     const key = `${method} ${target.host} ${target.port} ${allowed}`;
     const before = reached.get(key);
-    if (before || reached.size < distinctHostsLimit) reached.set(key, { ...one, count: (before?.count ?? 0) + 1 });
+    if (before || reached.size < distinctHostsLimit)
+      reached.set(key, { ...one, count: (before?.count ?? 0) + 1 });
     options.onReached(one);
   };
 
-  const isExplicit = ({ host, port }: Target): boolean => allowPrivate.has(`${host}:${port}`) || allowPrivate.has(`[${host}]:${port}`);
+  const isExplicit = ({ host, port }: Target): boolean =>
+    allowPrivate.has(`${host}:${port}`) || allowPrivate.has(`[${host}]:${port}`);
 
   /** Asks the authority; throws a Refusal. */
   const admit = async (target: Target, method: string, signal: AbortSignal): Promise<void> => {
     const ask = { sessionId, turn: turn(), host: target.host, port: target.port, method };
-    if (!isExplicit(target) && ((isIP(target.host) !== 0 && !isPublicAddress(target.host)) || isLocalName(target.host))) {
-      const reason = 'It names this host or a private network, which a sandbox may not reach. A person can add it to "allowPrivate" in the rule file.';
+    if (
+      !isExplicit(target) &&
+      ((isIP(target.host) !== 0 && !isPublicAddress(target.host)) || isLocalName(target.host))
+    ) {
+      const reason =
+        'It names this host or a private network, which a sandbox may not reach. A person can add it to "allowPrivate" in the rule file.';
       authority.networkRefused(ask, reason);
       count(target, method, false);
       throw new Refusal(403, reason);
     }
     const decision = await authority.decideNetwork({ ...ask, signal });
     count(target, method, decision.allowed);
-    if (!decision.allowed) throw new Refusal(403, `${decision.reason}${decision.rule ? ` (rule ${decision.rule})` : ''} To go on, ask the developer to allow it in Turntable, then try again.`);
+    if (!decision.allowed)
+      throw new Refusal(
+        403,
+        `${decision.reason}${decision.rule ? ` (rule ${decision.rule})` : ''} To go on, ask the developer to allow it in Turntable, then try again.`,
+      );
   };
 
   const viaProxy = (proxy: OuterProxy | undefined, target: Target): OuterProxy | undefined =>
@@ -114,7 +145,10 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
     if (usable.length > 0) return usable;
     if (all.length === 0) throw new Refusal(502, `${target.host} has no address.`);
     const reason = `${target.host} stands for an address of this host or a private network, which a sandbox may not reach. A person can add "${target.host}:${target.port}" to "allowPrivate" in the rule file.`;
-    authority.networkRefused({ sessionId, turn: turn(), host: target.host, port: target.port, method }, reason);
+    authority.networkRefused(
+      { sessionId, turn: turn(), host: target.host, port: target.port, method },
+      reason,
+    );
     throw new Refusal(403, reason);
   };
 
@@ -130,7 +164,9 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
   const connectDirectly = async (target: Target, method: string, signal: AbortSignal): Promise<Socket> => {
     let last: unknown;
     for (const address of (await addressesOf(target, method)).slice(0, 4)) {
-      const socket = track(connectTcp({ host: address, port: target.port, noDelay: true, allowHalfOpen: true }));
+      const socket = track(
+        connectTcp({ host: address, port: target.port, noDelay: true, allowHalfOpen: true }),
+      );
       try {
         await opened(socket, 'connect', AbortSignal.any([signal, AbortSignal.timeout(connectTimeoutMs)]));
         return socket;
@@ -152,7 +188,14 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
       let server: Socket;
       if (proxy) {
         await checkBeforeProxy(target, 'CONNECT');
-        server = track(await connectThroughProxy(proxy, target.host, target.port, AbortSignal.any([early.signal, AbortSignal.timeout(connectTimeoutMs)])));
+        server = track(
+          await connectThroughProxy(
+            proxy,
+            target.host,
+            target.port,
+            AbortSignal.any([early.signal, AbortSignal.timeout(connectTimeoutMs)]),
+          ),
+        );
       } else {
         server = await connectDirectly(target, 'CONNECT', early.signal);
       }
@@ -167,7 +210,10 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
         client.destroy();
         server.destroy();
       });
-      await Promise.allSettled([pipeline(client, meter.stream(), server), pipeline(server, meter.stream(), client)]);
+      await Promise.allSettled([
+        pipeline(client, meter.stream(), server),
+        pipeline(server, meter.stream(), client),
+      ]);
       meter.stop();
     } catch (error) {
       early.release();
@@ -182,13 +228,19 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
     let meter: ReturnType<typeof createMeter> | undefined;
     try {
       const url = parseAbsoluteUrl(request.url ?? '');
-      if (!url) throw new Refusal(400, 'This is a proxy: it wants CONNECT, or a request with a full http:// address.');
+      if (!url)
+        throw new Refusal(
+          400,
+          'This is a proxy: it wants CONNECT, or a request with a full http:// address.',
+        );
       await admit(url, method, gone.signal);
       const proxy = viaProxy(outer.http, url);
       let server: Socket;
       if (proxy) {
         await checkBeforeProxy(url, method);
-        server = track(await connectToProxy(proxy, AbortSignal.any([gone.signal, AbortSignal.timeout(connectTimeoutMs)])));
+        server = track(
+          await connectToProxy(proxy, AbortSignal.any([gone.signal, AbortSignal.timeout(connectTimeoutMs)])),
+        );
       } else {
         server = await connectDirectly(url, method, gone.signal);
       }
@@ -198,7 +250,10 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
         createConnection: () => server,
         method,
         path: proxy ? url.absolute : url.path,
-        headers: proxy?.authorization === undefined ? headers : { ...headers, 'proxy-authorization': proxy.authorization },
+        headers:
+          proxy?.authorization === undefined
+            ? headers
+            : { ...headers, 'proxy-authorization': proxy.authorization },
         setHost: false,
       });
       gone.signal.addEventListener('abort', () => upstream.destroy(), { once: true });
@@ -222,14 +277,23 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
       }
       const refusal = refusalOf(error, request.url ?? '');
       const body = refusalBody(refusal);
-      response.writeHead(refusal.status, { 'content-type': 'text/plain; charset=utf-8', 'content-length': Buffer.byteLength(body), connection: 'close' });
+      response.writeHead(refusal.status, {
+        'content-type': 'text/plain; charset=utf-8',
+        'content-length': Buffer.byteLength(body),
+        connection: 'close',
+      });
       response.end(body);
     } finally {
       meter?.stop();
     }
   };
 
-  const server = createServer({ maxHeaderSize: 32 * 1024, headersTimeout: 30_000, requestTimeout: 0, keepAliveTimeout: 30_000 });
+  const server = createServer({
+    maxHeaderSize: 32 * 1024,
+    headersTimeout: 30_000,
+    requestTimeout: 0,
+    keepAliveTimeout: 30_000,
+  });
   server.on('connection', (socket: Socket) => {
     if (sockets.size >= maxConnections * 2) {
       socket.on('error', () => undefined);
@@ -239,10 +303,20 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
     }
     track(socket).on('error', () => undefined);
   });
-  server.on('connect', (request: IncomingMessage, socket: Duplex, head: Buffer) => void tunnel(socket, request.url ?? '', head));
-  server.on('request', (request: IncomingMessage, response: ServerResponse) => void forward(request, response));
-  server.on('upgrade', (_request: IncomingMessage, socket: Duplex) => refuseRaw(socket, new Refusal(501, 'Use CONNECT for another protocol.')));
-  server.on('clientError', (_error: Error, socket: Duplex) => refuseRaw(socket, new Refusal(400, 'This is not an HTTP request the proxy understands.')));
+  server.on(
+    'connect',
+    (request: IncomingMessage, socket: Duplex, head: Buffer) => void tunnel(socket, request.url ?? '', head),
+  );
+  server.on(
+    'request',
+    (request: IncomingMessage, response: ServerResponse) => void forward(request, response),
+  );
+  server.on('upgrade', (_request: IncomingMessage, socket: Duplex) =>
+    refuseRaw(socket, new Refusal(501, 'Use CONNECT for another protocol.')),
+  );
+  server.on('clientError', (_error: Error, socket: Duplex) =>
+    refuseRaw(socket, new Refusal(400, 'This is not an HTTP request the proxy understands.')),
+  );
   await new Promise<void>((listening, failed) => {
     server.once('error', failed);
     // Binding happens within the call, so nobody else can connect in the moment before chmod.
@@ -308,7 +382,11 @@ function collectEarly(client: Duplex, head: Buffer): { readonly signal: AbortSig
 }
 
 /** Counts what passes in all of its streams together; calls `end` when nothing moves for too long, or too much has moved. */
-function createMeter(idleTimeoutMs: number, maxBytes: number, end: () => void): { stream(): Transform; stop(): void } {
+function createMeter(
+  idleTimeoutMs: number,
+  maxBytes: number,
+  end: () => void,
+): { stream(): Transform; stop(): void } {
   const timer = setTimeout(end, idleTimeoutMs).unref();
   let bytes = 0;
   return {
@@ -329,11 +407,14 @@ function refusalOf(error: unknown, target: string): Refusal {
   if (error instanceof Refusal) return error;
   const name = error instanceof Error ? error.name : '';
   const message = error instanceof Error ? error.message : String(error);
-  return name === 'TimeoutError' ? new Refusal(504, `${target} did not answer in time.`) : new Refusal(502, `${target} could not be reached: ${message}`);
+  return name === 'TimeoutError'
+    ? new Refusal(504, `${target} did not answer in time.`)
+    : new Refusal(502, `${target} could not be reached: ${message}`);
 }
 
 function refusalBody(refusal: Refusal): string {
-  const who = refusal.status === 403 ? 'Turntable denied this connection' : 'Turntable could not make this connection';
+  const who =
+    refusal.status === 403 ? 'Turntable denied this connection' : 'Turntable could not make this connection';
   return `${who}: ${refusal.message}\n`;
 }
 
@@ -342,7 +423,13 @@ function refuseRaw(socket: Duplex, refusal: Refusal): void {
     socket.destroy();
     return;
   }
-  const reasons: Record<number, string> = { 400: 'Bad Request', 403: 'Forbidden', 501: 'Not Implemented', 502: 'Bad Gateway', 504: 'Gateway Timeout' };
+  const reasons: Record<number, string> = {
+    400: 'Bad Request',
+    403: 'Forbidden',
+    501: 'Not Implemented',
+    502: 'Bad Gateway',
+    504: 'Gateway Timeout',
+  };
   const body = refusalBody(refusal);
   socket.on('error', () => undefined);
   socket.end(

@@ -26,7 +26,8 @@ export function parseTarget(text: string): Target | undefined {
   if (!match) return undefined;
   const host = normaliseHost(match[1] ?? match[2] ?? '');
   const port = Number(match[3]);
-  if (host === undefined || port < 1 || port > 65_535 || (match[1] !== undefined && isIP(host) !== 6)) return undefined;
+  if (host === undefined || port < 1 || port > 65_535 || (match[1] !== undefined && isIP(host) !== 6))
+    return undefined;
   return { host, port };
 }
 
@@ -69,14 +70,27 @@ function normaliseHost(text: string): string | undefined {
   return host;
 }
 
-const hopByHop = new Set(['connection', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer', 'transfer-encoding', 'upgrade', 'forwarded', 'via']);
+const hopByHop = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+  'forwarded',
+  'via',
+]);
 
 /** Headers that concern the next hop too; those that `Connection` names, and all about proxies, stay here (RFC 9110, 7.6.1). */
 export function forwardableHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {
   const named = new Set((headers.connection ?? '').split(',').map((name) => name.trim().toLowerCase()));
   const kept: OutgoingHttpHeaders = {};
   for (const [name, value] of Object.entries(headers)) {
-    if (value === undefined || hopByHop.has(name) || named.has(name) || name.startsWith('x-forwarded-')) continue;
+    if (value === undefined || hopByHop.has(name) || named.has(name) || name.startsWith('x-forwarded-'))
+      continue;
     kept[name] = value;
   }
   return kept;

@@ -50,7 +50,14 @@ export function createExecPolicy(layers: readonly (readonly ExecRule[])[]): Exec
       const named = candidates.some((perLayer) => perLayer.some((rules) => rules.length > 0));
       const common = { names, named, caution: reading.caution };
       if (ask.argvTruncated) {
-        return { ...common, effect: 'deny', rule: undefined, remember: false, reason: 'The command line is too long to be read in full, so it cannot be judged. Pass the arguments in a file.' };
+        return {
+          ...common,
+          effect: 'deny',
+          rule: undefined,
+          remember: false,
+          reason:
+            'The command line is too long to be read in full, so it cannot be judged. Pass the arguments in a file.',
+        };
       }
       let effect: ExecEffect = 'allow';
       let rule: ExecRule | undefined;
@@ -89,7 +96,11 @@ function createIndex(rules: readonly ExecRule[]): (view: ExecView) => readonly E
   };
 }
 
-function judge(view: ExecView, layers: readonly (readonly ExecRule[])[], excused: (rule: ExecRule) => boolean): ExecRule | undefined {
+function judge(
+  view: ExecView,
+  layers: readonly (readonly ExecRule[])[],
+  excused: (rule: ExecRule) => boolean,
+): ExecRule | undefined {
   for (const layer of layers) {
     for (const effect of ['deny', 'ask', 'allow'] as const) {
       const rule = layer.find((candidate) => {
@@ -109,7 +120,13 @@ function judge(view: ExecView, layers: readonly (readonly ExecRule[])[], excused
 export function matchRule(rule: ExecRule, view: ExecView): Match {
   if (!namesProgram(rule, view)) return 'no';
   const args = view.argv.slice(1);
-  if (rule.options && !rule.options.some((option) => args.some((arg) => matchesGlob(option, arg) || arg.startsWith(`${option}=`)))) return 'no';
+  if (
+    rule.options &&
+    !rule.options.some((option) =>
+      args.some((arg) => matchesGlob(option, arg) || arg.startsWith(`${option}=`)),
+    )
+  )
+    return 'no';
   if (!rule.commands) return 'yes';
   const grammar = grammarOf(plainName(view));
   let best: Match = 'no';
@@ -121,7 +138,11 @@ export function matchRule(rule: ExecRule, view: ExecView): Match {
   if (best === 'no' && rule.autocorrects && view.names.includes('git')) {
     // Two words at most: the command is the first that is no option.
     const commands = rule.commands;
-    const corrected = args.some((word) => commands.some((command) => mayAutocorrectTo(word, command)) && matchCommand(args, [word.replaceAll('*', '')], grammar) === 'yes');
+    const corrected = args.some(
+      (word) =>
+        commands.some((command) => mayAutocorrectTo(word, command)) &&
+        matchCommand(args, [word.replaceAll('*', '')], grammar) === 'yes',
+    );
     if (corrected) return 'possible';
   }
   return best;
@@ -131,7 +152,9 @@ function namesProgram(rule: ExecRule, view: ExecView): boolean {
   if (view.interpreter && rule.interpreters && !rule.interpreters.includes(view.interpreter)) return false;
   return rule.programs.some((pattern) => {
     if (pattern.includes('/')) return view.path !== undefined && matchesGlob(pattern, view.path);
-    return view.names.some((name) => matchesGlob(pattern, name) || matchesGlob(pattern, withoutExtension(name)));
+    return view.names.some(
+      (name) => matchesGlob(pattern, name) || matchesGlob(pattern, withoutExtension(name)),
+    );
   });
 }
 
@@ -144,7 +167,10 @@ function withoutExtension(name: string): string {
 }
 
 /** Whether a file that runs what its arguments say could be made to run a program some rule names. */
-function mayRunNamed(openEnded: ReturnType<typeof readExec>['openEnded'], rules: readonly ExecRule[]): boolean {
+function mayRunNamed(
+  openEnded: ReturnType<typeof readExec>['openEnded'],
+  rules: readonly ExecRule[],
+): boolean {
   if (openEnded === 'no') return false;
   if (openEnded === 'anything') return rules.length > 0;
   return rules.some((rule) => !rule.interpreters || rule.interpreters.includes(openEnded));
@@ -159,6 +185,19 @@ export function execGrant(ask: ExecAsk, rule: ExecRule): { readonly key: string;
   const args = ask.argv.slice(1).filter((word) => !quiet.has(word));
   // argv[0] chooses the command of multi-call programs, so it belongs to the effect.
   const shape = [ask.argv[0] ?? '', ...args];
-  const key = JSON.stringify(['exec', rule.id, ask.program, ask.interpreter?.program ?? null, ask.interpreter?.argument ?? null, ask.cwd, shape]);
-  return { key, covers: `${ask.program} ${args.join(' ')}`.trim().slice(0, 500) + ` in ${ask.cwd}, as often as it likes in this session` };
+  const key = JSON.stringify([
+    'exec',
+    rule.id,
+    ask.program,
+    ask.interpreter?.program ?? null,
+    ask.interpreter?.argument ?? null,
+    ask.cwd,
+    shape,
+  ]);
+  return {
+    key,
+    covers:
+      `${ask.program} ${args.join(' ')}`.trim().slice(0, 500) +
+      ` in ${ask.cwd}, as often as it likes in this session`,
+  };
 }

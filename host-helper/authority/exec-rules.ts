@@ -35,7 +35,15 @@ export interface ExecRule {
   readonly notUnder?: { readonly rules: readonly string[]; readonly programs: readonly string[] };
 }
 
-const jsPublishers = ['npm', 'npm-cli', 'npm-cli.js', '**/npm/index.js', '**/npm/index', '**/npm/lib/cli.js', '**/npm/lib/cli'];
+const jsPublishers = [
+  'npm',
+  'npm-cli',
+  'npm-cli.js',
+  '**/npm/index.js',
+  '**/npm/index',
+  '**/npm/lib/cli.js',
+  '**/npm/lib/cli',
+];
 function list(words: string): string[] {
   return words.split(' ');
 }
@@ -83,7 +91,18 @@ export const defaultExecRules: readonly ExecRule[] = [
     effect: 'ask',
     text: 'This sends commits to a remote; that leaves this machine and cannot be rewound.',
     programs: ['hg', 'sl', 'jj', 'svn', 'bzr', 'brz', 'fossil', 'hub'],
-    commands: ['push', 'git push', 'commit', 'ci', 'import', 'pull-request', 'release create', 'create', 'fork', 'sync'],
+    commands: [
+      'push',
+      'git push',
+      'commit',
+      'ci',
+      'import',
+      'pull-request',
+      'release create',
+      'create',
+      'fork',
+      'sync',
+    ],
     interpreters: ['python', 'ruby'],
     quietOptions: quiet,
   },
@@ -94,7 +113,10 @@ export const defaultExecRules: readonly ExecRule[] = [
     programs: ['gh', 'glab', 'tea'],
     commands: [
       ...pairs('pr mr pulls', 'create merge close reopen edit comment review ready approve update-branch'),
-      ...pairs('issue release repo gist secret variable ssh-key gpg-key label', 'create new delete edit upload set add remove comment close rename fork sync archive transfer'),
+      ...pairs(
+        'issue release repo gist secret variable ssh-key gpg-key label',
+        'create new delete edit upload set add remove comment close rename fork sync archive transfer',
+      ),
       ...pairs('workflow run cache auth', 'run enable disable rerun cancel delete token'),
     ],
     interpreters: [],
@@ -115,7 +137,20 @@ export const defaultExecRules: readonly ExecRule[] = [
     text: 'Publishing to a package registry leaves this machine and cannot be rewound.',
     programs: jsPublishers,
     // npm takes any unambiguous beginning of a command: `npm pu` publishes.
-    commands: ['pu*', 'unp*', 'dep*', 'undep*', 'stag*', 'dist* add', 'dist* rm', 'dist* set', 'ow* add', 'ow* rm', 'author add', 'author rm'],
+    commands: [
+      'pu*',
+      'unp*',
+      'dep*',
+      'undep*',
+      'stag*',
+      'dist* add',
+      'dist* rm',
+      'dist* set',
+      'ow* add',
+      'ow* rm',
+      'author add',
+      'author rm',
+    ],
     interpreters: ['node'],
     quietOptions: quiet,
   },
@@ -124,13 +159,32 @@ export const defaultExecRules: readonly ExecRule[] = [
     effect: 'ask',
     text: 'Publishing to a package registry leaves this machine and cannot be rewound.',
     programs: [
-      ...list('yarn yarnpkg yarn.js yarn.cjs yarn-*.cjs yarn-*.js pnpm pnpm.cjs pnpm.mjs pnpm.js bun deno lerna lerna.js changeset vsce ovsx jsr'),
-      ...list('cargo gem twine poetry hatch flit uv pdm maturin nuget dotnet dart mix pod conan luarocks cabal helm'),
+      ...list(
+        'yarn yarnpkg yarn.js yarn.cjs yarn-*.cjs yarn-*.js pnpm pnpm.cjs pnpm.mjs pnpm.js bun deno lerna lerna.js changeset vsce ovsx jsr',
+      ),
+      ...list(
+        'cargo gem twine poetry hatch flit uv pdm maturin nuget dotnet dart mix pod conan luarocks cabal helm',
+      ),
     ],
     commands: [
       ...list('publish unpublish yank push upload owner deprecate hex.publish'),
-      ...['npm publish', 'npm tag add', 'npm exec npm publish', 'dist-tag add', 'nuget push', 'pub publish', 'trunk push', 'self publish'],
-      ...['workspace * publish', 'workspace * npm publish', 'workspaces foreach npm publish', 'recursive publish', 'm publish'],
+      ...[
+        'npm publish',
+        'npm tag add',
+        'npm exec npm publish',
+        'dist-tag add',
+        'nuget push',
+        'pub publish',
+        'trunk push',
+        'self publish',
+      ],
+      ...[
+        'workspace * publish',
+        'workspace * npm publish',
+        'workspaces foreach npm publish',
+        'recursive publish',
+        'm publish',
+      ],
     ],
     interpreters: ['node', 'python', 'ruby'],
     quietOptions: quiet,
@@ -164,7 +218,31 @@ export const defaultExecRules: readonly ExecRule[] = [
     id: 'privilege',
     effect: 'ask',
     text: 'This runs a program as another user or outside the usual rights.',
-    programs: ['sudo', 'sudoedit', 'sudo-rs', 'su', 'su-rs', 'doas', 'pkexec', 'runuser', 'run0', 'sg', 'super', 'calife', 'dzdo', 'pbrun', 'please', 'gksu', 'gksudo', 'kdesu', 'kdesudo', 'lxqt-sudo', 'beesu', 'systemd-run', 'machinectl'],
+    programs: [
+      'sudo',
+      'sudoedit',
+      'sudo-rs',
+      'su',
+      'su-rs',
+      'doas',
+      'pkexec',
+      'runuser',
+      'run0',
+      'sg',
+      'super',
+      'calife',
+      'dzdo',
+      'pbrun',
+      'please',
+      'gksu',
+      'gksudo',
+      'kdesu',
+      'kdesudo',
+      'lxqt-sudo',
+      'beesu',
+      'systemd-run',
+      'machinectl',
+    ],
     interpreters: [],
   },
 ];
@@ -178,7 +256,12 @@ const execRuleSchema = z.strictObject({
   effect: z.enum(['allow', 'ask', 'deny']),
   text: text.optional(),
   programs: z
-    .array(pattern.refine((value) => !value.includes('/') || value.startsWith('/') || value.startsWith('**/'), 'must be a base name, or an absolute path'))
+    .array(
+      pattern.refine(
+        (value) => !value.includes('/') || value.startsWith('/') || value.startsWith('**/'),
+        'must be a base name, or an absolute path',
+      ),
+    )
     .min(1)
     .max(200),
   commands: z.array(commandPattern).min(1).max(200).optional(),
@@ -202,7 +285,15 @@ const ruleFileSchema = z.strictObject({
   exec: z.array(execRuleSchema).max(1000).optional(),
   network: z.array(networkRuleSchema).max(1000).optional(),
   /** `host:port` that may resolve to a private or loopback address (a registry of one's own). */
-  allowPrivate: z.array(z.string().max(300).regex(/^.+:\d{1,5}$/, 'must be host:port')).max(500).optional(),
+  allowPrivate: z
+    .array(
+      z
+        .string()
+        .max(300)
+        .regex(/^.+:\d{1,5}$/, 'must be host:port'),
+    )
+    .max(500)
+    .optional(),
 });
 
 export interface ParsedRules {
@@ -222,19 +313,35 @@ export function parseExecRules(json: string): ParsedRules {
   try {
     value = JSON.parse(json);
   } catch (cause) {
-    throw new TurntableError('invalidParams', `The rule file is not JSON (${cause instanceof Error ? cause.message : 'unreadable'}). Mend it and start again.`, { cause });
+    throw new TurntableError(
+      'invalidParams',
+      `The rule file is not JSON (${cause instanceof Error ? cause.message : 'unreadable'}). Mend it and start again.`,
+      { cause },
+    );
   }
   const parsed = ruleFileSchema.safeParse(value);
   if (!parsed.success) {
     const first = parsed.error.issues[0];
     const where = first ? first.path.map(String).join('.') || 'the top level' : 'the top level';
-    throw new TurntableError('invalidParams', `The rule file is wrong at ${where}: ${first?.message ?? 'unknown'}. Mend it and start again.`, {
-      data: { issues: parsed.error.issues.slice(0, 10).map((issue) => `${issue.path.map(String).join('.')}: ${issue.message}`) },
-    });
+    throw new TurntableError(
+      'invalidParams',
+      `The rule file is wrong at ${where}: ${first?.message ?? 'unknown'}. Mend it and start again.`,
+      {
+        data: {
+          issues: parsed.error.issues
+            .slice(0, 10)
+            .map((issue) => `${issue.path.map(String).join('.')}: ${issue.message}`),
+        },
+      },
+    );
   }
   const ids = new Set<string>(defaultExecRules.map((rule) => rule.id));
   for (const rule of [...(parsed.data.exec ?? []), ...(parsed.data.network ?? [])]) {
-    if (ids.has(rule.id)) throw new TurntableError('invalidParams', `The rule file has the id "${rule.id}" twice, or takes the name of a default rule. Give each rule its own.`);
+    if (ids.has(rule.id))
+      throw new TurntableError(
+        'invalidParams',
+        `The rule file has the id "${rule.id}" twice, or takes the name of a default rule. Give each rule its own.`,
+      );
     ids.add(rule.id);
   }
   return {

@@ -28,10 +28,22 @@ export interface ExecReading {
 const viewLimit = 64;
 
 const loaders = /^(ld-linux.*\.so.*|ld-musl-.*\.so.*|ld-[0-9.]+\.so|ld64\.so.*|ld\.so.*|libc\.musl-.*)$/;
-const multiCall = new Set(['busybox', 'toybox', 'rustup', 'rustup-init', 'snap', 'volta-shim', 'mise', 'proto-shim', 'asdf']);
+const multiCall = new Set([
+  'busybox',
+  'toybox',
+  'rustup',
+  'rustup-init',
+  'snap',
+  'volta-shim',
+  'mise',
+  'proto-shim',
+  'asdf',
+]);
 const reExec = new Set(
-  ('env nice timeout nohup setsid xargs stdbuf ionice chrt taskset strace ltrace watch time parallel script unshare nsenter ' +
-    'chroot setpriv find fd make ninja flock chpst catchsegv prlimit numactl faketime unbuffer dbus-run-session npx pnpx bunx uvx').split(' '),
+  (
+    'env nice timeout nohup setsid xargs stdbuf ionice chrt taskset strace ltrace watch time parallel script unshare nsenter ' +
+    'chroot setpriv find fd make ninja flock chpst catchsegv prlimit numactl faketime unbuffer dbus-run-session npx pnpx bunx uvx'
+  ).split(' '),
 );
 
 /** Reads one ask. Pure: the same ask gives the same reading. */
@@ -50,15 +62,26 @@ export function readExec(ask: Pick<ExecAsk, 'program' | 'interpreter' | 'argv' |
     const family = familyOf(baseName(interpreter));
     // The script is fixed by its inode; only an interpreter with an argument of its own might yet read past it.
     if (openEnded === 'no' && argument !== undefined && family) openEnded = family;
-    if (openEnded === 'no' && openEndedness(baseName(interpreter)) === 'anything' && !family) openEnded = 'anything';
+    if (openEnded === 'no' && openEndedness(baseName(interpreter)) === 'anything' && !family)
+      openEnded = 'anything';
   }
-  if (/(^|\/)(memfd:|fd\/\d+$)/.test(program)) cautions.add('The program exists in memory only; its name says nothing about what it is.');
-  return { views: views.slice(0, viewLimit), caution: cautions.size > 0 ? [...cautions].join(' ') : undefined, openEnded };
+  if (/(^|\/)(memfd:|fd\/\d+$)/.test(program))
+    cautions.add('The program exists in memory only; its name says nothing about what it is.');
+  return {
+    views: views.slice(0, viewLimit),
+    caution: cautions.size > 0 ? [...cautions].join(' ') : undefined,
+    openEnded,
+  };
 }
 
 /** The family of an interpreter by its base name, versions included. */
 export function familyOf(name: string): InterpreterFamily | undefined {
-  if (/^(r?bash|sh|dash|zsh|ksh[0-9]*|mksh|ash|fish|csh|tcsh|yash|oksh|posh|busybox-sh)([-.][0-9.]+)?$/.test(name)) return 'shell';
+  if (
+    /^(r?bash|sh|dash|zsh|ksh[0-9]*|mksh|ash|fish|csh|tcsh|yash|oksh|posh|busybox-sh)([-.][0-9.]+)?$/.test(
+      name,
+    )
+  )
+    return 'shell';
   if (/^(node|nodejs|bun|deno|qjs|electron|tsx|ts-node)([-.]?[0-9.]+)?$/.test(name)) return 'node';
   if (/^(python|pypy|pypy3|python[23])(-?[0-9.]+)?[a-z]?$/.test(name)) return 'python';
   if (/^(ruby|jruby|truffleruby)[0-9.]*$/.test(name)) return 'ruby';
@@ -67,7 +90,8 @@ export function familyOf(name: string): InterpreterFamily | undefined {
 }
 
 function openEndedness(name: string): ExecReading['openEnded'] {
-  if (loaders.test(name) || multiCall.has(name) || name === 'corepack' || name === 'corepack.js') return 'anything';
+  if (loaders.test(name) || multiCall.has(name) || name === 'corepack' || name === 'corepack.js')
+    return 'anything';
   return familyOf(name) ?? 'no';
 }
 
@@ -83,12 +107,15 @@ function expand(view: ExecView, cwd: string, cautions: Set<string>, depth: numbe
   };
   const family = familyOf(name);
   if (loaders.test(name)) {
-    cautions.add('The program loader runs the file it is given without a second check: a link or a copy under another name would not be recognised.');
+    cautions.add(
+      'The program loader runs the file it is given without a second check: a link or a copy under another name would not be recognised.',
+    );
     const given = loaderProgram(view.argv);
     if (given) follow(viewOfPath(given.path, cwd, [given.argv0, ...given.rest]));
   } else if (multiCall.has(name)) {
     const called = baseName(view.argv[0] ?? '');
-    if (called !== '' && !multiCall.has(called)) follow({ names: [called], path: undefined, argv: view.argv });
+    if (called !== '' && !multiCall.has(called))
+      follow({ names: [called], path: undefined, argv: view.argv });
     else if (name !== 'rustup') {
       const applet = view.argv.slice(1).findIndex((word) => !word.startsWith('-'));
       if (applet >= 0) follow(applied(view.argv.slice(1 + applet)));
@@ -97,7 +124,11 @@ function expand(view: ExecView, cwd: string, cautions: Set<string>, depth: numbe
     const at = view.argv.slice(1).findIndex((word) => !word.startsWith('-'));
     if (at >= 0) follow(applied(view.argv.slice(1 + at)));
   } else if (family) {
-    cautions.add(codeOnCommandLine(family, view.argv) ? 'It runs code given on its command line; that code is checked only where it starts programs or reaches the network.' : 'What the script says inside is not checked; only the programs it starts and the hosts it reaches are.');
+    cautions.add(
+      codeOnCommandLine(family, view.argv)
+        ? 'It runs code given on its command line; that code is checked only where it starts programs or reaches the network.'
+        : 'What the script says inside is not checked; only the programs it starts and the hosts it reaches are.',
+    );
     for (const script of scripts(family, view.argv)) {
       const next = { ...viewOfPath(script.path, cwd, [script.path, ...script.rest]), interpreter: family };
       views.push(withGitNames(next));
@@ -130,10 +161,20 @@ function withGitNames(view: ExecView): ExecView {
   return { ...view, names: [...new Set(['git', name])], argv };
 }
 
-const loaderValues = new Set(['--library-path', '--inhibit-rpath', '--audit', '--preload', '--argv0', '--glibc-hwcaps-prepend', '--glibc-hwcaps-mask']);
+const loaderValues = new Set([
+  '--library-path',
+  '--inhibit-rpath',
+  '--audit',
+  '--preload',
+  '--argv0',
+  '--glibc-hwcaps-prepend',
+  '--glibc-hwcaps-mask',
+]);
 
 /** The program that ld.so was told to run, if it was. */
-function loaderProgram(argv: readonly string[]): { path: string; argv0: string; rest: readonly string[] } | undefined {
+function loaderProgram(
+  argv: readonly string[],
+): { path: string; argv0: string; rest: readonly string[] } | undefined {
   let argv0: string | undefined;
   for (let index = 1; index < argv.length; index++) {
     const word = argv[index] ?? '';
@@ -173,7 +214,10 @@ function codeOnCommandLine(family: InterpreterFamily, argv: readonly string[]): 
  * Every word that the interpreter may take as its script or module. An option that is not known may or may not swallow
  * the next word, so each word up to the first that certainly is the script counts.
  */
-function scripts(family: InterpreterFamily, argv: readonly string[]): { path: string; rest: readonly string[] }[] {
+function scripts(
+  family: InterpreterFamily,
+  argv: readonly string[],
+): { path: string; rest: readonly string[] }[] {
   const found: { path: string; rest: readonly string[] }[] = [];
   let afterOption = false;
   for (let index = 1; index < argv.length && found.length < 16; index++) {
@@ -192,7 +236,8 @@ function scripts(family: InterpreterFamily, argv: readonly string[]): { path: st
         return found;
       }
       const glued = /^--[a-z-]+=(.+)$/.exec(word);
-      if (glued?.[1] && (glued[1].includes('/') || glued[1].includes('.'))) found.push({ path: glued[1], rest: argv.slice(index + 1) });
+      if (glued?.[1] && (glued[1].includes('/') || glued[1].includes('.')))
+        found.push({ path: glued[1], rest: argv.slice(index + 1) });
       afterOption = !word.includes('=');
       continue;
     }

@@ -13,7 +13,9 @@ export function matchesGlob(pattern: string, text: string): boolean {
   if (!compiled) {
     const body = pattern
       .split(/(\*\*|\*)/)
-      .map((part) => (part === '**' ? '.*' : part === '*' ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&')))
+      .map((part) =>
+        part === '**' ? '.*' : part === '*' ? '[^/]*' : part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'),
+      )
       .join('');
     compiled = new RegExp(`^${body}$`, 's');
     if (cache.size >= cacheLimit) cache.clear();

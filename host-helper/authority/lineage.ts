@@ -17,7 +17,14 @@ export interface ProcessName {
 export type ReadProcess = (pid: number) => ProcessName | undefined;
 
 export interface Lineage {
-  record(pid: number, judged: { readonly rule: string | undefined; readonly names: readonly string[]; readonly allowed: boolean }): void;
+  record(
+    pid: number,
+    judged: {
+      readonly rule: string | undefined;
+      readonly names: readonly string[];
+      readonly allowed: boolean;
+    },
+  ): void;
   /** Whether an ancestor of `pid` (or what `pid` ran before) takes the rule's `notUnder` exception. */
   excuses(pid: number, rule: ExecRule): boolean;
 }
@@ -54,7 +61,11 @@ export function createLineage(read: ReadProcess = readProcStat): Lineage {
         if (!name) return false;
         const judged = records.get(current);
         if (judged?.allowed && judged.startTicks === name.startTicks) {
-          if (judged.rule === undefined && judged.names.some((program) => exception.programs.includes(program))) return true;
+          if (
+            judged.rule === undefined &&
+            judged.names.some((program) => exception.programs.includes(program))
+          )
+            return true;
           if (judged.rule !== undefined && exception.rules.includes(judged.rule)) return true;
         }
         current = name.parentPid;
@@ -71,7 +82,9 @@ export function readProcStat(pid: number): ProcessName | undefined {
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const parentPid = Number(fields[1]);
     const startTicks = fields[19];
-    return startTicks === undefined || !Number.isInteger(parentPid) ? undefined : { pid, parentPid, startTicks };
+    return startTicks === undefined || !Number.isInteger(parentPid)
+      ? undefined
+      : { pid, parentPid, startTicks };
   } catch {
     return undefined;
   }

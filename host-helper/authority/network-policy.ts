@@ -14,7 +14,11 @@ export interface NetworkVerdict {
 /** `host` in lower case, without brackets or a trailing dot. */
 export function judgeHost(rules: readonly NetworkRule[], host: string, port: number): NetworkVerdict {
   for (const effect of ['deny', 'ask', 'allow'] as const) {
-    const rule = rules.find((candidate) => candidate.effect === effect && candidate.hosts.some((pattern) => matchesHost(pattern, host, port, effect)));
+    const rule = rules.find(
+      (candidate) =>
+        candidate.effect === effect &&
+        candidate.hosts.some((pattern) => matchesHost(pattern, host, port, effect)),
+    );
     if (rule) return { effect, rule };
   }
   return { effect: 'ask', rule: undefined };
@@ -29,7 +33,10 @@ function matchesHost(pattern: string, host: string, port: number, effect: ExecEf
   const bracketed = /^\[(.*)\](?::(\d+|\*))?$/.exec(pattern.toLowerCase());
   const name = bracketed?.[1] ?? match?.[1] ?? '';
   const wanted = bracketed ? bracketed[2] : match?.[2];
-  const portFits = wanted === undefined ? effect !== 'allow' || port === 443 : wanted === '*' || Number(wanted) === port;
+  const portFits =
+    wanted === undefined ? effect !== 'allow' || port === 443 : wanted === '*' || Number(wanted) === port;
   if (!portFits) return false;
-  return name.startsWith('*.') ? host.endsWith(name.slice(1)) && host.length > name.length - 1 : host === name;
+  return name.startsWith('*.')
+    ? host.endsWith(name.slice(1)) && host.length > name.length - 1
+    : host === name;
 }

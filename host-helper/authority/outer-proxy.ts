@@ -27,7 +27,10 @@ export interface OuterProxies {
 /** Reads HTTPS_PROXY, HTTP_PROXY, ALL_PROXY and NO_PROXY, small letters first as curl does. Throws `unsupportedHost` for a URL that cannot be used. */
 export function outerProxiesFrom(env: Readonly<Record<string, string | undefined>>): OuterProxies {
   const value = (name: string): string | undefined => env[name.toLowerCase()] || env[name] || undefined;
-  const except = (value('NO_PROXY') ?? '').split(/[\s,]+/).filter(Boolean).map((entry) => entry.toLowerCase());
+  const except = (value('NO_PROXY') ?? '')
+    .split(/[\s,]+/)
+    .filter(Boolean)
+    .map((entry) => entry.toLowerCase());
   const parse = (name: string): OuterProxy | undefined => {
     const text = value(name) ?? value('ALL_PROXY');
     if (text === undefined) return undefined;
@@ -35,10 +38,17 @@ export function outerProxiesFrom(env: Readonly<Record<string, string | undefined
     try {
       url = new URL(text.includes('://') ? text : `http://${text}`);
     } catch (cause) {
-      throw new TurntableError('unsupportedHost', `${name} is not a URL. Set it to http://host:port and start the helper again.`, { cause });
+      throw new TurntableError(
+        'unsupportedHost',
+        `${name} is not a URL. Set it to http://host:port and start the helper again.`,
+        { cause },
+      );
     }
     if (url.protocol !== 'http:' && url.protocol !== 'https:') {
-      throw new TurntableError('unsupportedHost', `${name} names a ${url.protocol} proxy; only http and https proxies can be used.`);
+      throw new TurntableError(
+        'unsupportedHost',
+        `${name} names a ${url.protocol} proxy; only http and https proxies can be used.`,
+      );
     }
     const tls = url.protocol === 'https:';
     const user = `${decodeURIComponent(url.username)}:${decodeURIComponent(url.password)}`;
@@ -58,8 +68,10 @@ export function isExcepted(proxy: OuterProxy, host: string, port: number): boole
   return proxy.except.some((entry) => {
     if (entry === '*') return true;
     const network = /^([0-9a-f.:]+)\/(\d+)$/.exec(entry);
-    if (network?.[1] && network[2] && isIP(host) !== 0) return inNetwork(host, network[1], Number(network[2]));
-    const [, name = entry, wanted] = /^\[?(.*?)\]?(?::(\d+))?$/.exec(isIP(entry) === 6 ? `[${entry}]` : entry) ?? [];
+    if (network?.[1] && network[2] && isIP(host) !== 0)
+      return inNetwork(host, network[1], Number(network[2]));
+    const [, name = entry, wanted] =
+      /^\[?(.*?)\]?(?::(\d+))?$/.exec(isIP(entry) === 6 ? `[${entry}]` : entry) ?? [];
     if (wanted !== undefined && Number(wanted) !== port) return false;
     const bare = name.replace(/^\*?\./, '');
     return host === bare || host.endsWith(`.${bare}`);
@@ -77,14 +89,22 @@ function inNetwork(host: string, network: string, prefix: number): boolean {
 /** A connection to the proxy itself. */
 export async function connectToProxy(proxy: OuterProxy, signal: AbortSignal): Promise<Socket> {
   const socket = proxy.tls
-    ? connectTls({ host: proxy.host, port: proxy.port, ...(isIP(proxy.host) === 0 ? { servername: proxy.host } : {}) })
+    ? connectTls({
+        host: proxy.host,
+        port: proxy.port,
+        ...(isIP(proxy.host) === 0 ? { servername: proxy.host } : {}),
+      })
     : connectTcp({ host: proxy.host, port: proxy.port });
   await opened(socket, proxy.tls ? 'secureConnect' : 'connect', signal);
   return socket;
 }
 
 /** Resolves when the socket is open; destroys it and rejects on failure or abort. */
-export function opened(socket: Socket, event: 'connect' | 'secureConnect', signal: AbortSignal): Promise<void> {
+export function opened(
+  socket: Socket,
+  event: 'connect' | 'secureConnect',
+  signal: AbortSignal,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     const end = (error?: Error): void => {
       socket.off(event, ready);
@@ -108,7 +128,12 @@ export function opened(socket: Socket, event: 'connect' | 'secureConnect', signa
 const answerBytesLimit = 16 * 1024;
 
 /** A tunnel to `host:port` through the proxy. Throws with the proxy's status when it refuses. */
-export async function connectThroughProxy(proxy: OuterProxy, host: string, port: number, signal: AbortSignal): Promise<Socket> {
+export async function connectThroughProxy(
+  proxy: OuterProxy,
+  host: string,
+  port: number,
+  signal: AbortSignal,
+): Promise<Socket> {
   const socket = await connectToProxy(proxy, signal);
   const target = `${isIP(host) === 6 ? `[${host}]` : host}:${port}`;
   socket.write(

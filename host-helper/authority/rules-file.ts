@@ -14,7 +14,11 @@ export async function loadRules(path: string): Promise<ParsedRules> {
     json = await readFile(path, 'utf8');
   } catch (cause) {
     if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return noRules;
-    throw new TurntableError('notPermitted', `The rule file ${path} cannot be read. Mend its permissions or remove it, then start again.`, { cause });
+    throw new TurntableError(
+      'notPermitted',
+      `The rule file ${path} cannot be read. Mend its permissions or remove it, then start again.`,
+      { cause },
+    );
   }
   return parseExecRules(json);
 }

@@ -70,7 +70,8 @@ export function createEngine(options: EngineOptions): Engine {
   let queued = 0;
   let closed = false;
 
-  const startable = (entry: Entry): boolean => !busy.has(entry.sandboxId) && (entry.kind === 'files' || dumps < maxDumps);
+  const startable = (entry: Entry): boolean =>
+    !busy.has(entry.sandboxId) && (entry.kind === 'files' || dumps < maxDumps);
 
   const next = (): Entry | undefined => {
     let fallback: Entry | undefined;
@@ -120,7 +121,8 @@ export function createEngine(options: EngineOptions): Engine {
     }
   };
 
-  const drain = (): Promise<void> => (running === 0 && queued === 0 ? Promise.resolve() : new Promise((resolve) => idle.add(resolve)));
+  const drain = (): Promise<void> =>
+    running === 0 && queued === 0 ? Promise.resolve() : new Promise((resolve) => idle.add(resolve));
 
   const engine: Engine = {
     get running() {
@@ -136,8 +138,14 @@ export function createEngine(options: EngineOptions): Engine {
       if (closed || queued >= maxQueued) {
         reject(
           closed
-            ? new TurntableError('cancelled', 'The helper is stopping, so no checkpoint is made. Start it again.')
-            : new TurntableError('overloaded', `${maxQueued} checkpoints already wait. Stop some sessions or wait a moment.`),
+            ? new TurntableError(
+                'cancelled',
+                'The helper is stopping, so no checkpoint is made. Start it again.',
+              )
+            : new TurntableError(
+                'overloaded',
+                `${maxQueued} checkpoints already wait. Stop some sessions or wait a moment.`,
+              ),
         );
         return { done: promise, makeUrgent: () => undefined, cancel: () => false };
       }
@@ -190,7 +198,9 @@ export function createEngine(options: EngineOptions): Engine {
         for (const entry of [...lane]) {
           entry.state = 'ended';
           remove(entry);
-          entry.reject(new TurntableError('cancelled', 'The helper is stopping; this checkpoint was not begun.'));
+          entry.reject(
+            new TurntableError('cancelled', 'The helper is stopping; this checkpoint was not begun.'),
+          );
         }
       }
       await drain();

@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createApprovals, type ApprovalRequest, type Approvals } from '../../../host-helper/authority/approvals.ts';
+import {
+  createApprovals,
+  type ApprovalRequest,
+  type Approvals,
+} from '../../../host-helper/authority/approvals.ts';
 import type { AuditRecord } from '../../../host-helper/authority/audit.ts';
 import { silentLogger } from '../../../host-helper/log.ts';
 import { TurntableError } from '../../../host-helper/protocol/errors.ts';
@@ -35,7 +39,15 @@ function bench(pendingLimit?: number): Bench {
         append(kind, sessionId, data): Promise<AuditRecord> {
           if (made.failAudit) return Promise.reject(new TurntableError('diskFull', 'full'));
           kinds.push(kind);
-          return Promise.resolve({ sequence: 0, at: 0, kind, ...(sessionId ? { sessionId } : {}), data, previous: '', hash: '' });
+          return Promise.resolve({
+            sequence: 0,
+            at: 0,
+            kind,
+            ...(sessionId ? { sessionId } : {}),
+            data,
+            previous: '',
+            hash: '',
+          });
         },
       },
       logger: silentLogger,
@@ -59,7 +71,10 @@ describe('the human queue', () => {
     const outcome = approvals.request(subject, request());
     const { id } = await pending();
     const approval = await approvals.answer(id, 'allow', 'once', 'ada');
-    assert.deepEqual({ ...(await outcome), approvalId: '' }, { allowed: true, scope: 'once', reason: 'Allowed by ada.', approvalId: '' });
+    assert.deepEqual(
+      { ...(await outcome), approvalId: '' },
+      { allowed: true, scope: 'once', reason: 'Allowed by ada.', approvalId: '' },
+    );
     assert.equal(approval.state, 'allowed');
     assert.equal(approval.answeredBy, 'ada');
     assert.deepEqual(approvals.grants(), []);
@@ -78,15 +93,23 @@ describe('the human queue', () => {
     const { approvals, pending, kinds } = bench();
     const outcome = approvals.request(subject, request());
     const { id } = await pending();
-    const answers = await Promise.allSettled([approvals.answer(id, 'deny', 'once', 'ada'), approvals.answer(id, 'allow', 'once', 'eve')]);
-    assert.deepEqual(answers.map((answer) => answer.status), ['fulfilled', 'rejected']);
+    const answers = await Promise.allSettled([
+      approvals.answer(id, 'deny', 'once', 'ada'),
+      approvals.answer(id, 'allow', 'once', 'eve'),
+    ]);
+    assert.deepEqual(
+      answers.map((answer) => answer.status),
+      ['fulfilled', 'rejected'],
+    );
     assert.deepEqual(kinds, ['approval.asked', 'approval.answered']);
     assert.equal((await outcome).allowed, false);
     await assert.rejects(approvals.answer(id, 'allow', 'once', 'eve'), { code: 'approvalSettled' });
   });
 
   it('knows nothing of an approval it never made', async () => {
-    await assert.rejects(bench().approvals.answer('nope', 'allow', 'once', 'eve'), { code: 'approvalNotFound' });
+    await assert.rejects(bench().approvals.answer('nope', 'allow', 'once', 'eve'), {
+      code: 'approvalNotFound',
+    });
   });
 
   it('takes no answer for a no, when the time is up', async (t) => {
@@ -229,4 +252,3 @@ describe('grants for a session', () => {
     assert.deepEqual(approvals.grants(), []);
   });
 });
-

@@ -26,8 +26,13 @@ async function three(): Promise<void> {
 describe('the audit log', () => {
   it('chains records by hash, for its owner alone to read', async () => {
     await three();
-    const records = (await lines()).map((line) => JSON.parse(line) as { sequence: number; previous: string; hash: string });
-    assert.deepEqual(records.map((record) => record.sequence), [0, 1, 2]);
+    const records = (await lines()).map(
+      (line) => JSON.parse(line) as { sequence: number; previous: string; hash: string },
+    );
+    assert.deepEqual(
+      records.map((record) => record.sequence),
+      [0, 1, 2],
+    );
     assert.equal(records[0]?.previous, '0'.repeat(64));
     assert.equal(records[1]?.previous, records[0]?.hash);
     assert.equal((await stat(path)).mode & 0o777, 0o600);
@@ -43,14 +48,20 @@ describe('the audit log', () => {
   it('keeps the order of appends that were made at once', async () => {
     await using log = await openAuditLog(directory);
     await Promise.all(Array.from({ length: 200 }, (_, n) => log.append('test', undefined, { n })));
-    assert.deepEqual((await log.read({ limit: 500 })).map((record) => record.data['n']), Array.from({ length: 200 }, (_, n) => n));
+    assert.deepEqual(
+      (await log.read({ limit: 500 })).map((record) => record.data['n']),
+      Array.from({ length: 200 }, (_, n) => n),
+    );
     assert.equal((await log.verify()).intact, true);
   });
 
   it('gives the newest records of one session', async () => {
     await using log = await openAuditLog(directory);
     for (let n = 0; n < 20; n++) await log.append('test', n % 2 === 0 ? 'even' : 'odd', { n });
-    assert.deepEqual((await log.read({ sessionId: 'even', limit: 3 })).map((record) => record.data['n']), [14, 16, 18]);
+    assert.deepEqual(
+      (await log.read({ sessionId: 'even', limit: 3 })).map((record) => record.data['n']),
+      [14, 16, 18],
+    );
   });
 
   const damages: [what: string, at: number, change: (all: string[]) => string[]][] = [
@@ -59,7 +70,11 @@ describe('the audit log', () => {
     ['swapped records', 0, (all) => [all[1] ?? '', all[0] ?? '', all[2] ?? '']],
     ['a repeated record', 1, (all) => [all[0] ?? '', ...all]],
     ['a line that is no record', 1, (all) => [all[0] ?? '', 'nonsense', ...all.slice(1)]],
-    ['blanks that a parser would not see', 2, (all) => all.map((line, index) => (index === 2 ? line.replace(':', ': ') : line))],
+    [
+      'blanks that a parser would not see',
+      2,
+      (all) => all.map((line, index) => (index === 2 ? line.replace(':', ': ') : line)),
+    ],
   ];
   for (const [what, at, change] of damages) {
     it(`says where ${what} breaks the chain`, async () => {
@@ -81,7 +96,12 @@ describe('the audit log', () => {
     all[1] = canonicalJson({ ...forged, hash });
     await writeFile(path, all.join('\n') + '\n');
     await using log = await openAuditLog(directory);
-    assert.deepEqual(await log.verify(), { intact: false, records: 2, brokenAt: 2, detail: 'It does not follow from the record before.' });
+    assert.deepEqual(await log.verify(), {
+      intact: false,
+      records: 2,
+      brokenAt: 2,
+      detail: 'It does not follow from the record before.',
+    });
   });
 
   it('sees, while it runs, that the end was cut off', async () => {

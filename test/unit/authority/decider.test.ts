@@ -26,7 +26,15 @@ function bench(rules = '{}'): Bench {
     append(kind: string, sessionId: string | undefined, data: Record<string, unknown>): Promise<AuditRecord> {
       if (made.failAudit) return Promise.reject(new Error('disk full'));
       audited.push({ kind, data });
-      return Promise.resolve({ sequence: 0, at: 0, kind, ...(sessionId ? { sessionId } : {}), data, previous: '', hash: '' });
+      return Promise.resolve({
+        sequence: 0,
+        at: 0,
+        kind,
+        ...(sessionId ? { sessionId } : {}),
+        data,
+        previous: '',
+        hash: '',
+      });
     },
   };
   const audited: Bench['audited'] = [];
@@ -39,19 +47,45 @@ function bench(rules = '{}'): Bench {
       asked.push(approval);
       const answer = answers.shift() ?? 'silence';
       if (answer === 'silence') return;
-      void approvals.answer(approval.id, answer === 'deny' ? 'deny' : 'allow', answer === 'session' ? 'session' : 'once', 'ada');
+      void approvals.answer(
+        approval.id,
+        answer === 'deny' ? 'deny' : 'allow',
+        answer === 'session' ? 'session' : 'once',
+        'ada',
+      );
     },
     audit,
     logger: silentLogger,
   });
-  const lineage = createLineage((pid) => ({ pid, parentPid: parents.get(pid) ?? 1, startTicks: String(pid) }));
-  const decider = createDecider({ approvals, audit, logger: silentLogger, rules: parseExecRules(rules), lineage, askTimeoutMs: 30 });
+  const lineage = createLineage((pid) => ({
+    pid,
+    parentPid: parents.get(pid) ?? 1,
+    startTicks: String(pid),
+  }));
+  const decider = createDecider({
+    approvals,
+    audit,
+    logger: silentLogger,
+    rules: parseExecRules(rules),
+    lineage,
+    askTimeoutMs: 30,
+  });
   const made: Bench = { decider, approvals, audited, asked, answers, parents, failAudit: false };
   return made;
 }
 
 function exec(program: string, line: string, pid = 10): ExecAsk {
-  return { ask: 1n, sandbox: 1, tid: pid, pid, program, interpreter: undefined, argv: line.split(' '), argvTruncated: false, cwd: '/w' };
+  return {
+    ask: 1n,
+    sandbox: 1,
+    tid: pid,
+    pid,
+    program,
+    interpreter: undefined,
+    argv: line.split(' '),
+    argvTruncated: false,
+    cwd: '/w',
+  };
 }
 
 const context = { sessionId: 's', turn: 3 };
@@ -61,7 +95,12 @@ const npmjs = { sessionId: 's', turn: 3, host: 'registry.test', port: 443, metho
 describe('deciding an exec', () => {
   it('counts what no rule speaks of, without a line in the log for each', async () => {
     const { decider, audited } = bench();
-    assert.deepEqual(await decider.decideExec(exec('/usr/bin/ls', 'ls'), context), { verdict: 'allow', remember: true, rule: undefined, reason: 'No rule speaks of it.' });
+    assert.deepEqual(await decider.decideExec(exec('/usr/bin/ls', 'ls'), context), {
+      verdict: 'allow',
+      remember: true,
+      rule: undefined,
+      reason: 'No rule speaks of it.',
+    });
     await decider.decideExec(exec('/usr/bin/git', 'git status'), context);
     assert.equal(decider.plainExecs('s'), 2);
     assert.deepEqual(audited, []);
@@ -73,9 +112,18 @@ describe('deciding an exec', () => {
     const verdict = await decider.decideExec(push, context);
     assert.equal(verdict.verdict, 'allow');
     assert.equal(verdict.remember, false);
-    assert.deepEqual(asked[0]?.subject, { kind: 'exec', program: '/usr/bin/git', argv: ['git', 'push', 'origin', 'main'], cwd: '/w', pid: 10 });
+    assert.deepEqual(asked[0]?.subject, {
+      kind: 'exec',
+      program: '/usr/bin/git',
+      argv: ['git', 'push', 'origin', 'main'],
+      cwd: '/w',
+      pid: 10,
+    });
     assert.equal(asked[0].turn, 3);
-    assert.deepEqual(audited.map(({ kind }) => kind), ['approval.asked', 'approval.answered', 'exec.allowed']);
+    assert.deepEqual(
+      audited.map(({ kind }) => kind),
+      ['approval.asked', 'approval.answered', 'exec.allowed'],
+    );
   });
 
   it('asks again after a yes that was for once', async () => {
@@ -92,7 +140,10 @@ describe('deciding an exec', () => {
     await decider.decideExec(push, context);
     assert.equal((await decider.decideExec({ ...push, pid: 99 }, { ...context, turn: 4 })).verdict, 'allow');
     assert.equal(audited.at(-1)?.kind, 'grant.used');
-    assert.equal((await decider.decideExec(exec('/usr/bin/git', 'git push evil main'), context)).verdict, 'deny');
+    assert.equal(
+      (await decider.decideExec(exec('/usr/bin/git', 'git push evil main'), context)).verdict,
+      'deny',
+    );
     assert.equal((await decider.decideExec(push, { ...context, sessionId: 'branch' })).verdict, 'deny');
     assert.equal(asked.length, 3);
   });
@@ -123,8 +174,15 @@ describe('deciding an exec', () => {
   });
 
   it('denies by a rule of the person without asking', async () => {
-    const { decider, asked, audited } = bench('{"exec":[{"id":"no","effect":"deny","text":"Never.","programs":["curl"]}]}');
-    assert.deepEqual(await decider.decideExec(exec('/usr/bin/curl', 'curl x'), context), { verdict: 'deny', remember: false, rule: 'no', reason: 'Never.' });
+    const { decider, asked, audited } = bench(
+      '{"exec":[{"id":"no","effect":"deny","text":"Never.","programs":["curl"]}]}',
+    );
+    assert.deepEqual(await decider.decideExec(exec('/usr/bin/curl', 'curl x'), context), {
+      verdict: 'deny',
+      remember: false,
+      rule: 'no',
+      reason: 'Never.',
+    });
     assert.equal(asked.length, 0);
     assert.equal(audited[0]?.kind, 'exec.denied');
   });
@@ -132,7 +190,8 @@ describe('deciding an exec', () => {
 
 describe("git's own transports", () => {
   const fetch = exec('/usr/bin/git', 'git fetch', 20);
-  const https = (pid: number): ExecAsk => exec('/usr/lib/git-core/git-remote-http', 'git-remote-https origin https://x', pid);
+  const https = (pid: number): ExecAsk =>
+    exec('/usr/lib/git-core/git-remote-http', 'git-remote-https origin https://x', pid);
 
   it('pass below a git command that passed, and are asked about when started directly', async () => {
     const { decider, parents, asked } = bench();
@@ -148,9 +207,16 @@ describe("git's own transports", () => {
     parents.set(11, 10).set(12, 11).set(13, 12);
     answers.push('once');
     await decider.decideExec(push, context);
-    assert.equal((await decider.decideExec(exec('/usr/bin/git', 'git remote-https origin x', 11), context)).verdict, 'allow');
+    assert.equal(
+      (await decider.decideExec(exec('/usr/bin/git', 'git remote-https origin x', 11), context)).verdict,
+      'allow',
+    );
     assert.equal((await decider.decideExec(https(12), context)).verdict, 'allow');
-    assert.equal((await decider.decideExec(exec('/usr/bin/git', 'git send-pack --stateless-rpc x', 13), context)).verdict, 'allow');
+    assert.equal(
+      (await decider.decideExec(exec('/usr/bin/git', 'git send-pack --stateless-rpc x', 13), context))
+        .verdict,
+      'allow',
+    );
     assert.equal(asked.length, 1);
   });
 
@@ -161,14 +227,27 @@ describe("git's own transports", () => {
     await decider.decideExec(push, context);
     assert.equal((await decider.decideExec(https(11), context)).verdict, 'deny');
     await decider.decideExec(fetch, context);
-    assert.equal((await decider.decideExec(exec('/usr/bin/git', 'git send-pack x', 21), context)).verdict, 'deny');
+    assert.equal(
+      (await decider.decideExec(exec('/usr/bin/git', 'git send-pack x', 21), context)).verdict,
+      'deny',
+    );
     assert.equal(asked.length, 3);
   });
 
   it('are not excused by a process whose number was used again', async () => {
     const ticks = { value: '1' };
-    const lineage = createLineage((pid) => ({ pid, parentPid: pid === 21 ? 20 : 1, startTicks: ticks.value }));
-    const rule = { id: 'x', effect: 'ask', text: '', programs: [], notUnder: { rules: [], programs: ['git'] } } as const;
+    const lineage = createLineage((pid) => ({
+      pid,
+      parentPid: pid === 21 ? 20 : 1,
+      startTicks: ticks.value,
+    }));
+    const rule = {
+      id: 'x',
+      effect: 'ask',
+      text: '',
+      programs: [],
+      notUnder: { rules: [], programs: ['git'] },
+    } as const;
     lineage.record(20, { rule: undefined, names: ['git'], allowed: true });
     assert.equal(lineage.excuses(21, rule), true);
     ticks.value = '2';
@@ -188,7 +267,10 @@ describe('deciding a connection', () => {
     const { decider, answers, asked } = bench();
     answers.push('once', 'deny');
     const all = await Promise.all([1, 2, 3].map(() => decider.decideNetwork(npmjs)));
-    assert.deepEqual(all.map(({ allowed }) => allowed), [true, true, true]);
+    assert.deepEqual(
+      all.map(({ allowed }) => allowed),
+      [true, true, true],
+    );
     assert.equal((await decider.decideNetwork(npmjs)).allowed, true);
     assert.equal(asked.length, 1);
     assert.equal((await decider.decideNetwork({ ...npmjs, turn: 4 })).allowed, false);
@@ -225,12 +307,19 @@ describe('deciding a connection', () => {
         ],
       }),
     );
-    const allowed = async (host: string, port = 443): Promise<boolean> => (await decider.decideNetwork({ ...npmjs, host, port })).allowed;
+    const allowed = async (host: string, port = 443): Promise<boolean> =>
+      (await decider.decideNetwork({ ...npmjs, host, port })).allowed;
     assert.equal(await allowed('a.good.test'), true);
     assert.equal(await allowed('one.test', 8080), true);
     assert.equal(await allowed('bad.good.test'), false);
     assert.equal(asked.length, 0);
-    for (const [host, port] of [['good.test', 443], ['evilgood.test', 443], ['a.good.test', 22], ['one.test', 443]] as const) assert.equal(await allowed(host, port), false, host);
+    for (const [host, port] of [
+      ['good.test', 443],
+      ['evilgood.test', 443],
+      ['a.good.test', 22],
+      ['one.test', 443],
+    ] as const)
+      assert.equal(await allowed(host, port), false, host);
     assert.equal(asked.length, 4);
   });
 

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createExecPolicy, execGrant, type ExecDecision } from '../../../host-helper/authority/exec-policy.ts';
-import { defaultExecRules, parseExecRules, type ExecRule } from '../../../host-helper/authority/exec-rules.ts';
+import {
+  createExecPolicy,
+  execGrant,
+  type ExecDecision,
+} from '../../../host-helper/authority/exec-policy.ts';
+import {
+  defaultExecRules,
+  parseExecRules,
+  type ExecRule,
+} from '../../../host-helper/authority/exec-rules.ts';
 import type { ExecAsk } from '../../../host-helper/inspector/sentry.ts';
 
 const defaults = createExecPolicy([defaultExecRules]);
@@ -9,7 +17,18 @@ const node = { program: '/usr/bin/node', argument: undefined };
 const npm = '/usr/lib/node_modules/npm/bin/npm-cli.js';
 
 function ask(program: string, argv: readonly string[], more: Partial<ExecAsk> = {}): ExecAsk {
-  return { ask: 1n, sandbox: 1, tid: 2, pid: 2, program, interpreter: undefined, argv, argvTruncated: false, cwd: '/work', ...more };
+  return {
+    ask: 1n,
+    sandbox: 1,
+    tid: 2,
+    pid: 2,
+    program,
+    interpreter: undefined,
+    argv,
+    argvTruncated: false,
+    cwd: '/work',
+    ...more,
+  };
 }
 
 /** `line` is split at blanks: argv[0] is the first word. */
@@ -21,45 +40,159 @@ describe('what the default rules ask about', () => {
   const asked: [why: string, rule: string, program: string, line: string, more?: Partial<ExecAsk>][] = [
     ['a plain push', 'git-push', '/usr/bin/git', 'git push'],
     ['a push past -C and -c', 'git-push', '/usr/bin/git', 'git -C /elsewhere -c user.name=a push --force'],
-    ['a push past options with a separate value', 'git-push', '/usr/bin/git', 'git --git-dir x/.git --work-tree x push'],
-    ['a push past options with a glued value', 'git-push', '/usr/bin/git', 'git --git-dir=x/.git --no-pager -p push'],
+    [
+      'a push past options with a separate value',
+      'git-push',
+      '/usr/bin/git',
+      'git --git-dir x/.git --work-tree x push',
+    ],
+    [
+      'a push past options with a glued value',
+      'git-push',
+      '/usr/bin/git',
+      'git --git-dir=x/.git --no-pager -p push',
+    ],
     ['a push where the value looks like another command', 'git-push', '/usr/bin/git', 'git -C status push'],
     ['a push by argv[0] alone', 'git-push', '/usr/bin/git', 'git-push origin main'],
     ['a push by argv[0] with a directory', 'git-push', '/usr/bin/git', '/tmp/x/git-push origin main'],
     ['a git under its second path', 'git-push', '/usr/lib/git-core/git', 'git push'],
     ['a git called something else by a symlink', 'git-push', '/usr/bin/git', 'harmless push'],
     ['a dashed program that is a file of its own', 'git-push', '/usr/lib/git-core/git-push', 'x origin'],
-    ['a misspelt push, which git corrects in the same process', 'git-push', '/usr/bin/git', 'git -c help.autocorrect=immediate psuh origin'],
+    [
+      'a misspelt push, which git corrects in the same process',
+      'git-push',
+      '/usr/bin/git',
+      'git -c help.autocorrect=immediate psuh origin',
+    ],
     ['another misspelling', 'git-push', '/usr/bin/git', 'git pus'],
     ['git send-pack', 'git-send-pack', '/usr/bin/git', 'git send-pack --all host:repo'],
-    ['a git transport started directly', 'git-transport', '/usr/lib/git-core/git-remote-http', 'git-remote-https origin https://example.org/x'],
-    ['git through the program loader', 'git-push', '/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2', 'ld.so --library-path /lib /usr/bin/git push'],
-    ['git through the program loader with another argv[0]', 'git-push', '/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2', 'ld.so --argv0 git-push /usr/bin/git origin'],
-    ['the loader given to the loader', 'git-push', '/lib/ld-musl-x86_64.so.1', 'a /lib64/ld-linux-x86-64.so.2 /usr/bin/git push'],
-    ['git named by a #! line', 'git-push', '/work/release', 'release', { interpreter: { program: '/usr/bin/git', argument: 'push' } }],
+    [
+      'a git transport started directly',
+      'git-transport',
+      '/usr/lib/git-core/git-remote-http',
+      'git-remote-https origin https://example.org/x',
+    ],
+    [
+      'git through the program loader',
+      'git-push',
+      '/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2',
+      'ld.so --library-path /lib /usr/bin/git push',
+    ],
+    [
+      'git through the program loader with another argv[0]',
+      'git-push',
+      '/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2',
+      'ld.so --argv0 git-push /usr/bin/git origin',
+    ],
+    [
+      'the loader given to the loader',
+      'git-push',
+      '/lib/ld-musl-x86_64.so.1',
+      'a /lib64/ld-linux-x86-64.so.2 /usr/bin/git push',
+    ],
+    [
+      'git named by a #! line',
+      'git-push',
+      '/work/release',
+      'release',
+      { interpreter: { program: '/usr/bin/git', argument: 'push' } },
+    ],
     ['npm publish', 'npm-publish', npm, 'npm publish', { interpreter: node }],
     ['npm publish past --prefix', 'npm-publish', npm, 'npm --prefix x publish', { interpreter: node }],
-    ['npm publish past a boolean with a value', 'npm-publish', npm, 'npm --json true publish', { interpreter: node }],
+    [
+      'npm publish past a boolean with a value',
+      'npm-publish',
+      npm,
+      'npm --json true publish',
+      { interpreter: node },
+    ],
     ['an abbreviated npm publish', 'npm-publish', npm, 'npm publ', { interpreter: node }],
     ['npm publish by its interpreter', 'npm-publish', '/usr/bin/node', `node ${npm} publish`],
-    ['npm publish past options of node', 'npm-publish', '/usr/bin/node', `node --stack-size 900 --no-warnings ${npm} publish`],
-    ['npm publish by its directory', 'npm-publish', '/usr/bin/node', 'node /usr/lib/node_modules/npm/ publish'],
-    ['npm publish from within its directory', 'npm-publish', '/usr/bin/node', 'node . publish', { cwd: '/usr/lib/node_modules/npm' }],
-    ['npm publish without the extension', 'npm-publish', '/usr/bin/node', 'node ../bin/npm-cli publish', { cwd: '/usr/lib/node_modules/npm/lib' }],
+    [
+      'npm publish past options of node',
+      'npm-publish',
+      '/usr/bin/node',
+      `node --stack-size 900 --no-warnings ${npm} publish`,
+    ],
+    [
+      'npm publish by its directory',
+      'npm-publish',
+      '/usr/bin/node',
+      'node /usr/lib/node_modules/npm/ publish',
+    ],
+    [
+      'npm publish from within its directory',
+      'npm-publish',
+      '/usr/bin/node',
+      'node . publish',
+      { cwd: '/usr/lib/node_modules/npm' },
+    ],
+    [
+      'npm publish without the extension',
+      'npm-publish',
+      '/usr/bin/node',
+      'node ../bin/npm-cli publish',
+      { cwd: '/usr/lib/node_modules/npm/lib' },
+    ],
     ['npm unpublish', 'npm-publish', npm, 'npm unpublish x', { interpreter: node }],
     ['npm dist-tag add', 'npm-publish', npm, 'npm dist-tag add x@1 latest', { interpreter: node }],
     ['yarn publish', 'package-publish', '/usr/share/yarn/bin/yarn.js', 'yarn publish', { interpreter: node }],
-    ['yarn npm publish of a checked-in release', 'package-publish', '/usr/bin/node', 'node .yarn/releases/yarn-4.5.0.cjs npm publish'],
-    ['yarn through corepack', 'package-publish', '/usr/lib/node_modules/corepack/dist/corepack.js', 'corepack yarn@4 npm publish', { interpreter: node }],
-    ['pnpm publish', 'package-publish', '/opt/pnpm/bin/pnpm.cjs', 'pnpm -C pkg publish', { interpreter: node }],
+    [
+      'yarn npm publish of a checked-in release',
+      'package-publish',
+      '/usr/bin/node',
+      'node .yarn/releases/yarn-4.5.0.cjs npm publish',
+    ],
+    [
+      'yarn through corepack',
+      'package-publish',
+      '/usr/lib/node_modules/corepack/dist/corepack.js',
+      'corepack yarn@4 npm publish',
+      { interpreter: node },
+    ],
+    [
+      'pnpm publish',
+      'package-publish',
+      '/opt/pnpm/bin/pnpm.cjs',
+      'pnpm -C pkg publish',
+      { interpreter: node },
+    ],
     ['bun publish', 'package-publish', '/usr/local/bin/bun', 'bun publish'],
-    ['cargo publish through the rustup proxy', 'package-publish', '/root/.cargo/bin/rustup', 'cargo +nightly publish'],
-    ['cargo publish past an option with a value', 'package-publish', '/usr/bin/cargo', 'cargo --color always publish'],
+    [
+      'cargo publish through the rustup proxy',
+      'package-publish',
+      '/root/.cargo/bin/rustup',
+      'cargo +nightly publish',
+    ],
+    [
+      'cargo publish past an option with a value',
+      'package-publish',
+      '/usr/bin/cargo',
+      'cargo --color always publish',
+    ],
     ['twine as a module', 'package-publish', '/usr/bin/python3.11', 'python3 -I -m twine upload dist/x'],
     ['twine as a module, glued', 'package-publish', '/usr/bin/python3.11', 'python3 -mtwine upload dist/x'],
-    ['twine as a script', 'package-publish', '/usr/bin/twine', 'twine upload x', { interpreter: { program: '/usr/bin/python3', argument: undefined } }],
-    ['gem push', 'package-publish', '/usr/bin/gem3.1', 'gem push x.gem', { program: '/usr/bin/gem', interpreter: { program: '/usr/bin/ruby3.1', argument: undefined } }],
-    ['mvn deploy after other goals', 'build-publish', '/usr/share/maven/bin/mvn', 'mvn -q clean deploy', { interpreter: { program: '/bin/sh', argument: undefined } }],
+    [
+      'twine as a script',
+      'package-publish',
+      '/usr/bin/twine',
+      'twine upload x',
+      { interpreter: { program: '/usr/bin/python3', argument: undefined } },
+    ],
+    [
+      'gem push',
+      'package-publish',
+      '/usr/bin/gem3.1',
+      'gem push x.gem',
+      { program: '/usr/bin/gem', interpreter: { program: '/usr/bin/ruby3.1', argument: undefined } },
+    ],
+    [
+      'mvn deploy after other goals',
+      'build-publish',
+      '/usr/share/maven/bin/mvn',
+      'mvn -q clean deploy',
+      { interpreter: { program: '/bin/sh', argument: undefined } },
+    ],
     ['docker push past a context', 'image-push', '/usr/bin/docker', 'docker --context x push a/b'],
     ['docker buildx with --push', 'image-build-push', '/usr/bin/docker', 'docker buildx build --push .'],
     ['gh pr create with an option between', 'forge', '/usr/bin/gh', 'gh pr -R a/b create'],
@@ -96,7 +229,12 @@ describe('what the default rules let pass', () => {
     ['env git push: git is checked when it starts', '/usr/bin/env', 'env A=b git push'],
     ['cargo build', '/root/.cargo/bin/rustup', 'cargo build --release'],
     ['python -m http.server', '/usr/bin/python3.11', 'python3 -m http.server'],
-    ['mvn test', '/usr/share/maven/bin/mvn', 'mvn -q clean test', { interpreter: { program: '/bin/sh', argument: undefined } }],
+    [
+      'mvn test',
+      '/usr/share/maven/bin/mvn',
+      'mvn -q clean test',
+      { interpreter: { program: '/bin/sh', argument: undefined } },
+    ],
     ['gh pr view', '/usr/bin/gh', 'gh pr view 1'],
     ['gh api for a read', '/usr/bin/gh', 'gh api repos/a/b'],
     ['docker build', '/usr/bin/docker', 'docker build .'],
@@ -112,7 +250,8 @@ describe('what the default rules let pass', () => {
 });
 
 describe('what may be remembered', () => {
-  const plain = (program: string, more: Partial<ExecAsk> = {}): boolean => decide(program, program, more).remember;
+  const plain = (program: string, more: Partial<ExecAsk> = {}): boolean =>
+    decide(program, program, more).remember;
 
   it('remembers programs that no rule names', () => {
     assert.equal(plain('/usr/bin/ls'), true);
@@ -130,7 +269,14 @@ describe('what may be remembered', () => {
   });
 
   it('never remembers what runs the file it is given', () => {
-    for (const program of ['/usr/bin/node', '/usr/bin/python3', '/usr/bin/ruby3.1', '/lib64/ld-linux-x86-64.so.2', '/bin/busybox', '/root/.cargo/bin/rustup']) {
+    for (const program of [
+      '/usr/bin/node',
+      '/usr/bin/python3',
+      '/usr/bin/ruby3.1',
+      '/lib64/ld-linux-x86-64.so.2',
+      '/bin/busybox',
+      '/root/.cargo/bin/rustup',
+    ]) {
       assert.equal(plain(program), false, program);
     }
   });
@@ -141,7 +287,10 @@ describe('what may be remembered', () => {
   });
 
   it('does not remember a script whose #! line leaves the interpreter open', () => {
-    assert.equal(plain('/work/x', { interpreter: { program: '/usr/bin/python3', argument: '-mtwine' } }), false);
+    assert.equal(
+      plain('/work/x', { interpreter: { program: '/usr/bin/python3', argument: '-mtwine' } }),
+      false,
+    );
     assert.equal(plain('/work/x', { interpreter: { program: '/bin/busybox', argument: undefined } }), false);
     assert.equal(plain('/work/x', { interpreter: { program: '/usr/bin/git', argument: undefined } }), false);
   });
@@ -165,7 +314,10 @@ describe('what the check cannot vouch for', () => {
     assert.match(decide('/usr/bin/node', 'node -e 1').caution ?? '', /code given on its command line/);
     assert.match(decide('/usr/bin/node', 'node x.js').caution ?? '', /script says inside/);
     assert.match(decide('/usr/bin/env', 'env git push').caution ?? '', /checked when it starts/);
-    assert.match(decide('/lib64/ld-linux-x86-64.so.2', 'ld.so /tmp/x').caution ?? '', /copy under another name/);
+    assert.match(
+      decide('/lib64/ld-linux-x86-64.so.2', 'ld.so /tmp/x').caution ?? '',
+      /copy under another name/,
+    );
     assert.match(decide('/memfd:x (deleted)', 'x').caution ?? '', /memory only/);
     assert.equal(decide('/usr/bin/ls', 'ls').caution, undefined);
   });
@@ -177,8 +329,14 @@ describe('what the check cannot vouch for', () => {
 });
 
 describe('rules of the person', () => {
-  const rule = (id: string, effect: string, programs: string[], commands?: string[]): object => ({ id, effect, programs, ...(commands ? { commands } : {}) });
-  const policyOf = (...rules: object[]): ReturnType<typeof createExecPolicy> => createExecPolicy([parseExecRules(JSON.stringify({ exec: rules })).exec, defaultExecRules]);
+  const rule = (id: string, effect: string, programs: string[], commands?: string[]): object => ({
+    id,
+    effect,
+    programs,
+    ...(commands ? { commands } : {}),
+  });
+  const policyOf = (...rules: object[]): ReturnType<typeof createExecPolicy> =>
+    createExecPolicy([parseExecRules(JSON.stringify({ exec: rules })).exec, defaultExecRules]);
 
   it('go before the defaults', () => {
     const policy = policyOf(rule('push-ok', 'allow', ['git'], ['push']), rule('no-curl', 'deny', ['curl']));
@@ -189,7 +347,11 @@ describe('rules of the person', () => {
   });
 
   it('deny before they ask, and ask before they allow', () => {
-    const policy = policyOf(rule('a', 'allow', ['x']), rule('b', 'ask', ['x']), rule('c', 'deny', ['x'], ['go']));
+    const policy = policyOf(
+      rule('a', 'allow', ['x']),
+      rule('b', 'ask', ['x']),
+      rule('c', 'deny', ['x'], ['go']),
+    );
     assert.equal(decide('/x', 'x go', {}, policy).effect, 'deny');
     assert.equal(decide('/x', 'x stay', {}, policy).effect, 'ask');
   });
@@ -202,7 +364,11 @@ describe('rules of the person', () => {
 
   it('do not let a script lend its allowed name to the interpreter line', () => {
     const policy = policyOf(rule('deploy-ok', 'allow', ['deploy']));
-    assert.equal(decide('/work/deploy', 'deploy', { interpreter: { program: '/usr/bin/git', argument: 'push' } }, policy).effect, 'ask');
+    assert.equal(
+      decide('/work/deploy', 'deploy', { interpreter: { program: '/usr/bin/git', argument: 'push' } }, policy)
+        .effect,
+      'ask',
+    );
   });
 
   it('may name an absolute path with globs', () => {
@@ -213,17 +379,27 @@ describe('rules of the person', () => {
 
   it('are refused with the place and the remedy when they are wrong', () => {
     assert.throws(() => parseExecRules('{'), /not JSON.*start again/);
-    assert.throws(() => parseExecRules('{"exec":[{"id":"x","effect":"perhaps","programs":["a"]}]}'), /exec\.0\.effect/);
-    assert.throws(() => parseExecRules('{"exec":[{"id":"x","effect":"ask","programs":["a/b"]}]}'), /absolute path/);
+    assert.throws(
+      () => parseExecRules('{"exec":[{"id":"x","effect":"perhaps","programs":["a"]}]}'),
+      /exec\.0\.effect/,
+    );
+    assert.throws(
+      () => parseExecRules('{"exec":[{"id":"x","effect":"ask","programs":["a/b"]}]}'),
+      /absolute path/,
+    );
     assert.throws(() => parseExecRules('{"exec":[{"id":"x","effect":"ask","program":"a"}]}'), /exec\.0/);
-    assert.throws(() => parseExecRules('{"exec":[{"id":"git-push","effect":"allow","programs":["git"]}]}'), /twice/);
+    assert.throws(
+      () => parseExecRules('{"exec":[{"id":"git-push","effect":"allow","programs":["git"]}]}'),
+      /twice/,
+    );
     assert.deepEqual(parseExecRules('{}'), { exec: [], network: [], allowPrivate: [] });
   });
 });
 
 describe('what a grant for a session covers', () => {
   const rule = defaultExecRules.find((candidate) => candidate.id === 'git-push') as ExecRule;
-  const key = (line: string, more: Partial<ExecAsk> = {}): string => execGrant(ask('/usr/bin/git', line.split(' '), more), rule).key;
+  const key = (line: string, more: Partial<ExecAsk> = {}): string =>
+    execGrant(ask('/usr/bin/git', line.split(' '), more), rule).key;
 
   it('covers the same arguments in the same folder, printing options aside', () => {
     assert.equal(key('git push origin main'), key('git push -q origin main'));

@@ -43,9 +43,13 @@ class Bench {
 describe('the engine', () => {
   it('gives what the job gave, and its failure', async () => {
     const engine = createEngine({ logger: silentLogger });
-    const job = (run: () => Promise<number>): Promise<number> => engine.submit({ sandboxId: 'a', kind: 'files', urgent: false, run }).done;
+    const job = (run: () => Promise<number>): Promise<number> =>
+      engine.submit({ sandboxId: 'a', kind: 'files', urgent: false, run }).done;
     assert.equal(await job(() => Promise.resolve(7)), 7);
-    await assert.rejects(job(() => Promise.reject(new Error('disk'))), /disk/);
+    await assert.rejects(
+      job(() => Promise.reject(new Error('disk'))),
+      /disk/,
+    );
     await assert.rejects(
       job(() => {
         throw new Error('at once');
@@ -69,7 +73,12 @@ describe('the engine', () => {
     const bench = new Bench({ maxConcurrent: 1 });
     for (const name of ['a/1', 'a/2', 'a/3', 'b/1', 'c/1', 'b/2']) bench.submit(name);
     for (let n = 0; n < 6; n++) await bench.end(bench.active[0] ?? '');
-    assert.deepEqual(bench.started, ['a/1', 'a/2', 'b/1', 'c/1', 'a/3', 'b/2'].sort((l, r) => bench.started.indexOf(l) - bench.started.indexOf(r)));
+    assert.deepEqual(
+      bench.started,
+      ['a/1', 'a/2', 'b/1', 'c/1', 'a/3', 'b/2'].sort(
+        (l, r) => bench.started.indexOf(l) - bench.started.indexOf(r),
+      ),
+    );
     assert.ok(bench.started.indexOf('c/1') < bench.started.indexOf('a/3'));
   });
 
@@ -191,10 +200,20 @@ describe('the engine', () => {
       while (bench.active.length > 0) await bench.end(bench.active[0] ?? '');
       await bench.engine.drain();
       const wanted = [...jobs.keys()].filter((name) => !cancelled.has(name));
-      assert.deepEqual([...bench.started].sort(), wanted.sort(), 'everything runs once, nothing cancelled does');
+      assert.deepEqual(
+        [...bench.started].sort(),
+        wanted.sort(),
+        'everything runs once, nothing cancelled does',
+      );
       for (const sandbox of ['s0', 's1', 's2', 's3']) {
-        const order = bench.started.filter((name) => name.startsWith(sandbox)).map((name) => Number(/\d+(?=!?$)/.exec(name)?.[0]));
-        assert.deepEqual(order, [...order].sort((left, right) => left - right), 'first in, first out within a sandbox');
+        const order = bench.started
+          .filter((name) => name.startsWith(sandbox))
+          .map((name) => Number(/\d+(?=!?$)/.exec(name)?.[0]));
+        assert.deepEqual(
+          order,
+          [...order].sort((left, right) => left - right),
+          'first in, first out within a sandbox',
+        );
       }
     }
   });
