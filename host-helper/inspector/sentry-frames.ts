@@ -173,10 +173,7 @@ export class PayloadReader {
 }
 
 /** The bytes of one struct. */
-export function packStruct<F extends StructFields>(
-  layout: Struct<F>,
-  value: StructValue<F>,
-): Buffer {
+export function packStruct<F extends StructFields>(layout: Struct<F>, value: StructValue<F>): Buffer {
   const bytes = Buffer.alloc(layout.sizeBytes);
   const numbers: Readonly<Record<string, number | bigint>> = value;
   let at = 0;
@@ -198,9 +195,7 @@ export function packFrame(
   sandbox: number,
   parts: readonly (Buffer | string)[] = [],
 ): Buffer {
-  const payload = Buffer.concat(
-    parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)),
-  );
+  const payload = Buffer.concat(parts.map((part) => (typeof part === 'string' ? Buffer.from(part) : part)));
   if (payload.length > framePayloadMaxBytes)
     throw new RangeError(`a frame of ${payload.length} bytes is over the sentry's bound`);
   const header = { length: payload.length, type, reserved: 0, request, sandbox };

@@ -22,14 +22,7 @@ import {
   type ReceivedFrame,
 } from './sentry-frames.ts';
 import { ObservationGatherer } from './sentry-observation.ts';
-import type {
-  ExecAnswer,
-  ExecAsk,
-  Observation,
-  Sentry,
-  SentryFeatures,
-  WatchRequest,
-} from './sentry.ts';
+import type { ExecAnswer, ExecAsk, Observation, Sentry, SentryFeatures, WatchRequest } from './sentry.ts';
 
 const readyTimeoutMs = 20_000;
 const closeTimeoutMs = 3_000;
@@ -123,11 +116,7 @@ class SentryProcess implements Sentry {
       cgroupPathLength: cgroupPath.length,
       rootCount: request.roots.length,
     });
-    await this.#request(frameTypes.watch, request.sandbox, 'watch a sandbox', [
-      head,
-      cgroupPath,
-      ...roots,
-    ]);
+    await this.#request(frameTypes.watch, request.sandbox, 'watch a sandbox', [head, cgroupPath, ...roots]);
   }
 
   async unwatch(sandbox: number): Promise<void> {
@@ -227,8 +216,7 @@ class SentryProcess implements Sentry {
     else if (type === frameTypes.execAsk) this.#emit(this.#askListeners, readAsk(sandbox, payload));
     else if (type === frameTypes.execGone)
       this.#emit(this.#goneListeners, new PayloadReader(payload).struct(structs.execGone).ask);
-    else if (type === frameTypes.execKilled)
-      this.#emit(this.#killedListeners, readKilled(sandbox, payload));
+    else if (type === frameTypes.execKilled) this.#emit(this.#killedListeners, readKilled(sandbox, payload));
     else this.#settle(frame);
   }
 

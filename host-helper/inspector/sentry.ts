@@ -114,7 +114,9 @@ export interface Sentry {
   /** The caller died or its call was interrupted: the ask is withdrawn and an answer would have no effect. */
   onExecAskGone(listener: (ask: bigint) => void): () => void;
   /** A process ran something else than was approved and was killed. */
-  onExecKilled(listener: (event: { sandbox: number; pid: number; program: string; reason: string }) => void): () => void;
+  onExecKilled(
+    listener: (event: { sandbox: number; pid: number; program: string; reason: string }) => void,
+  ): () => void;
   /** The child died. Its BPF programs are gone and guarded execs fail; the owner starts a new one and watches again. */
   onDied(listener: (detail: string) => void): () => void;
   close(): Promise<void>;

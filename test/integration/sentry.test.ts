@@ -1,0 +1,350 @@
+import assert from 'node:assert/strict';
+import { appendFileSync, chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test, type TestContext } from 'node:test';
+import type { ExecAsk, Observation, Sentry } from '../../host-helper/inspector/sentry.ts';
+import { Bench, whyNot, type Sandbox } from './sentry-fixture.ts';
+
+const reason = whyNot();
+const skip = reason === undefined ? false : `the sentry's test ${reason}`;
+
+let bench: Bench;
+let sentry: Sentry;
+let nextSandbox = 1;
+
+before(async () => {
+  if (skip) return;
+  bench = new Bench();
+  sentry = await bench.sentry();
+});
+after(() => (skip ? undefined : bench[Symbol.asyncDispose]()));
+
+async function watched(t: TestContext, ...paths: string[]): Promise<{ number: number; sandbox: Sandbox }> {
+  const number = nextSandbox++;
+  const sandbox = bench.sandbox();
+  await sentry.watch({
+    sandbox: number,
+    cgroupId: sandbox.cgroupId,
+    cgroupPath: sandbox.cgroupPath,
+    roots: paths.map((path, root) => ({ root, path })),
+  });
+  t.after(() => sentry.unwatch(number));
+  return { number, sandbox };
+}
+
+const dirty = (observation: Observation): number[] =>
+  observation.roots.filter((root) => root.dirty).map(({ root }) => root);
+
+/** Answers every ask of one sandbox; the asks, as they came. */
+function answering(
+  t: TestContext,
+  number: number,
+  decide: (ask: ExecAsk) => 'allow' | 'remember' | 'deny',
+): ExecAsk[] {
+  const asks: ExecAsk[] = [];
+  const off = sentry.onExecAsk((ask) => {
+    if (ask.sandbox !== number) return;
+    asks.push(ask);
+    const decision = decide(ask);
+    sentry.answer({
+      ask: ask.ask,
+      verdict: decision === 'deny' ? 'deny' : 'allow',
+      remember: decision === 'remember',
+    });
+  });
+  t.after(off);
+  return asks;
+}
+
+test('the start-up self-tests find every feature here', { skip }, () => {
+  const { features } = sentry;
+  assert.equal(features.hints, 'complete', features.hintsDetail);
+  assert.ok(features.lifecycle);
+  assert.ok(features.execVerify, features.execVerifyDetail);
+});
+
+test('a fence tells what ran, with which arguments, and how it ended', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const before = Date.now();
+  assert.equal(await sandbox.run('/bin/sh', '-c', '/bin/echo "a b" "" c > /dev/null; exit 3'), 3);
+  const seen = await sentry.fence(number);
+  const echo = seen.executed.find(({ argv }) => argv[0] === '/bin/echo');
+  assert.deepEqual(echo?.argv, ['/bin/echo', 'a b', '', 'c']);
+  assert.match(echo?.program ?? '', /^(\/usr)?\/bin\/echo$/);
+  assert.ok(echo && echo.atMs >= before - 1000 && echo.atMs <= Date.now() + 1000);
+  assert.equal(seen.executedCount, 2);
+  assert.equal(seen.forkCount, 1);
+  assert.deepEqual(
+    seen.exits.map(({ exitCode }) => exitCode),
+    [0, 3],
+  );
+  assert.equal(seen.dropped, 0);
+  assert.deepEqual(seen.live, []);
+  const again = await sentry.fence(number);
+  assert.deepEqual([again.executed, again.exits, again.executedCount], [[], [], 0]);
+});
+
+test('processes of a cgroup below the watched one count, those beside it do not', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const other = bench.sandbox();
+  await other.run('/bin/true');
+  await sandbox.start(['/bin/true'], 'below/deeper').ended;
+  const seen = await sentry.fence(number);
+  assert.deepEqual(
+    seen.executed.map(({ argv }) => argv),
+    [['/bin/true']],
+  );
+});
+
+test('a fence lists what is alive, and its run count stays flat while it sleeps', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const running = sandbox.start([bench.actor, 'guarded', '/nowhere']);
+  await running.ended;
+  const sleeper = sandbox.start(['/bin/sh', '-c', 'echo up; exec sleep 1000']);
+  await sleeper.line();
+  let first = await sentry.fence(number);
+  while (first.live[0]?.argv[0] !== 'sleep') first = await sentry.fence(number);
+  const [process] = (await sentry.fence(number)).live;
+  const [later] = (await sentry.fence(number)).live;
+  assert.equal(process?.pid, sleeper.pid);
+  assert.deepEqual(process?.argv, ['sleep', '1000']);
+  assert.deepEqual(later, process);
+  assert.equal(process?.sharedWritableMapping, false);
+});
+
+test('looking around leaves every root clean', { skip }, async (t) => {
+  const one = bench.overlay();
+  const plain = bench.plain();
+  writeFileSync(join(plain, 'file'), 'text');
+  const { number, sandbox } = await watched(t, one.upper, plain);
+  await sentry.fence(number);
+  const script =
+    'cat file lower-file > /dev/null; ls -laR . > /dev/null; find . -newer file; ' +
+    'grep -r nothing . ; stat file > /dev/null; set -C; (echo x > file) 2> /dev/null; true';
+  await sandbox.run('/bin/sh', '-c', `cd ${one.merged}; ${script}; cd ${plain}; ${script}`);
+  const seen = await sentry.fence(number);
+  assert.deepEqual(dirty(seen), []);
+  assert.equal(seen.unassigned, 0);
+});
+
+const families = [
+  'create write copy-up rename rename-directory exchange unlink whiteout opaque chmod chown utimes xattr link',
+  'symlink fifo mkdir truncate fallocate copy-range mapped-store unnamed',
+].flatMap((line) => line.split(' '));
+
+for (const family of families) {
+  test(`in an overlay, ${family} dirties its own root and no other`, { skip }, async (t) => {
+    const [one, two] = [bench.overlay(), bench.overlay()];
+    const { number, sandbox } = await watched(t, one.upper, two.upper);
+    await sentry.fence(number);
+    assert.equal(await sandbox.run(bench.actor, 'change', two.merged, family), 0);
+    const seen = await sentry.fence(number);
+    assert.deepEqual(dirty(seen), [1]);
+    assert.ok((seen.roots[1]?.inodes.length ?? 0) > 0);
+    assert.equal(seen.unassigned, 0);
+    assert.deepEqual(dirty(await sentry.fence(number)), []);
+  });
+}
+
+test(
+  'every fence sees the write just before it, even in one clock tick with the last',
+  { skip },
+  async (t) => {
+    const plain = bench.plain();
+    const file = join(plain, 'file');
+    writeFileSync(file, '');
+    const { number } = await watched(t, plain);
+    await sentry.fence(number);
+    for (let round = 0; round < 20; round++) {
+      appendFileSync(file, 'x');
+      assert.deepEqual(dirty(await sentry.fence(number)), [0], `round ${round}`);
+    }
+  },
+);
+
+test('more inodes than a fence lists are told as an overflow', { skip }, async (t) => {
+  const plain = bench.plain();
+  const { number, sandbox } = await watched(t, plain);
+  await sandbox.run('/bin/sh', '-c', `cd ${plain}; for i in $(seq 700); do echo x > $i; done`);
+  const [root] = (await sentry.fence(number)).roots;
+  assert.ok(root?.dirty && root.overflow);
+});
+
+test('a watch is refused when its number, its cgroup or its root is taken', { skip }, async (t) => {
+  const plain = bench.plain();
+  const { number, sandbox } = await watched(t, plain);
+  const other = bench.sandbox();
+  const request = { cgroupPath: sandbox.cgroupPath, roots: [] };
+  await assert.rejects(sentry.watch({ ...request, sandbox: number, cgroupId: other.cgroupId }), /EEXIST/);
+  await assert.rejects(sentry.watch({ ...request, sandbox: 9999, cgroupId: sandbox.cgroupId }), /EEXIST/);
+  const roots = [{ root: 0, path: plain }];
+  await assert.rejects(
+    sentry.watch({ sandbox: 9999, cgroupPath: other.cgroupPath, cgroupId: other.cgroupId, roots }),
+    /tracked root: EEXIST/,
+  );
+  await assert.rejects(sentry.fence(9999), /no such watch/);
+});
+
+test('an exec waits for its answer: allowed it runs, denied it fails with EPERM', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  const asks = answering(t, number, ({ argv }) => (argv[1] === 'no' ? 'deny' : 'allow'));
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  assert.equal(await actor.say('/bin/true yes'), 'exit 0');
+  assert.equal(await actor.say('/bin/true no'), 'exit 122');
+  assert.equal(await actor.say('/bin/does-not-exist'), 'exit 123');
+  assert.equal(asks.length, 2);
+  assert.deepEqual(asks[0]?.argv, ['/bin/true', 'yes']);
+  assert.match(asks[0]?.program ?? '', /^(\/usr)?\/bin\/true$/);
+  assert.equal(asks[0]?.cwd, process.cwd());
+  const seen = await sentry.fence(number);
+  assert.ok(seen.executed.some(({ argv }) => argv[1] === 'yes'));
+});
+
+test(
+  'a script is asked about with its interpreter line, relative and nested ones too',
+  { skip },
+  async (t) => {
+    const { merged, upper } = bench.overlay();
+    const { number, sandbox } = await watched(t, upper);
+    const socket = join(bench.directory, `guard-${number}`);
+    await sentry.guard(number, socket);
+    const asks = answering(t, number, () => 'allow');
+    const [script, outer] = [join(merged, 'script'), join(merged, 'outer')];
+    writeFileSync(script, '#! /bin/sh  -e \t\nexit 7\n');
+    writeFileSync(outer, `#!${script} some words\n`);
+    for (const path of [script, outer]) chmodSync(path, 0o755);
+    const actor = sandbox.start(['/bin/sh', '-c', `cd ${merged}; exec ${bench.actor} guarded ${socket}`]);
+    assert.equal(await actor.say(`${script} argument`), 'exit 7');
+    assert.equal(await actor.say('./script'), 'exit 7');
+    assert.equal(await actor.say(`${outer} argument`), 'exit 7');
+    assert.deepEqual(
+      asks.map(({ program }) => program),
+      [script, script, outer],
+    );
+    assert.equal(asks[0]?.interpreter?.argument, '-e');
+    assert.match(asks[0]?.interpreter?.program ?? '', /^(\/usr)?\/bin\/(da)?sh$/);
+    assert.deepEqual(asks[1]?.argv, ['./script']);
+  },
+);
+
+test('a remembered file passes without an ask until it changes or is forgotten', { skip }, async (t) => {
+  const { merged, upper } = bench.overlay();
+  const plain = bench.plain();
+  const { number, sandbox } = await watched(t, upper, plain);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  const asks = answering(t, number, () => 'remember');
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  for (const directory of [merged, plain]) {
+    const program = join(directory, 'program');
+    copyFileSync('/bin/true', program);
+    chmodSync(program, 0o755);
+    asks.length = 0;
+    assert.equal(await actor.say(`${program} 1`), 'exit 0');
+    assert.equal(await actor.say(`${program} 2`), 'exit 0');
+    assert.equal(asks.length, 1);
+    appendFileSync(program, 'x');
+    assert.equal(await actor.say(`${program} 3`), 'exit 0');
+    assert.equal(asks.length, 2);
+    sentry.forget(number);
+    assert.equal(await actor.say(`${program} 4`), 'exit 0');
+    assert.equal(asks.length, 3);
+  }
+});
+
+test('a file rewritten while its exec waits does not run', { skip }, async (t) => {
+  const { merged, upper } = bench.overlay();
+  const plain = bench.plain();
+  const { number, sandbox } = await watched(t, upper, plain);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  let program = '';
+  answering(t, number, () => {
+    appendFileSync(program, 'evil');
+    return 'allow';
+  });
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  for (const directory of [merged, plain]) {
+    program = join(directory, 'program');
+    copyFileSync('/bin/true', program);
+    chmodSync(program, 0o755);
+    assert.equal(await actor.say(program), 'exit 122');
+  }
+});
+
+test('an ask is withdrawn when its caller dies', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  const asked = new Promise<ExecAsk>((settle) => t.after(sentry.onExecAsk(settle)));
+  const gone = new Promise<bigint>((settle) => t.after(sentry.onExecAskGone(settle)));
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  actor.write('/bin/true\n');
+  const ask = await asked;
+  process.kill(ask.tid, 'SIGKILL');
+  assert.equal(await gone, ask.ask);
+  sentry.answer({ ask: ask.ask, verdict: 'allow', remember: false });
+  assert.equal(await actor.line(), 'signal 9');
+});
+
+test('arguments flipped by another thread never reach a program unapproved', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const socket = join(bench.directory, `guard-${number}`);
+  const marker = join(bench.directory, `marker-${number}`);
+  await sentry.guard(number, socket);
+  answering(t, number, ({ argv }) => (argv[3] === 'good' ? 'allow' : 'deny'));
+  const kills: string[] = [];
+  t.after(sentry.onExecKilled(({ sandbox: which, reason: why }) => which === number && kills.push(why)));
+  const actor = sandbox.start([bench.actor, 'guarded-race', socket, marker, '400']);
+  const line = await actor.line();
+  const counts = /killed (\d+) ran (\d+) refused (\d+)/.exec(line)?.slice(1).map(Number);
+  t.diagnostic(line);
+  assert.equal(existsSync(marker), false, existsSync(marker) ? readFileSync(marker, 'utf8') : '');
+  assert.ok((counts?.[1] ?? 0) > 0, 'the approved argv ran at times');
+  await sentry.fence(number);
+  assert.equal(kills.length, counts?.[0]);
+  for (const why of kills) assert.match(why, /other arguments/);
+});
+
+test(
+  'processes that lost their listener are guarded again, and their system calls do not notice',
+  { skip },
+  async (t) => {
+    const { number, sandbox } = await watched(t);
+    const asks = answering(t, number, ({ argv }) => (argv[1] === 'no' ? 'deny' : 'allow'));
+    const actor = sandbox.start([bench.actor, 'orphan']);
+    assert.equal(await actor.line(), 'blocked');
+    const beside = sandbox.start([bench.actor, 'orphan']);
+    assert.equal(await beside.line(), 'blocked');
+    assert.deepEqual(await sentry.reguard(number), []);
+    assert.deepEqual(await sentry.reguard(number), [], 'a second time changes nothing');
+    for (const process of [actor, beside]) {
+      assert.equal(await process.say(''), 'epoll 1 0 read 1 sleep 0');
+      assert.equal(await process.say('/bin/true yes'), 'exit 0');
+      assert.equal(await process.say('/bin/true no'), 'exit 122');
+    }
+    assert.equal(asks.length, 4);
+  },
+);
+
+test('without a sentry guarded execs fail, and a new one guards them again', { skip }, async (t) => {
+  const number = nextSandbox++;
+  const sandbox = bench.sandbox();
+  const socket = join(bench.directory, `guard-${number}`);
+  const watch = { sandbox: number, cgroupId: sandbox.cgroupId, cgroupPath: sandbox.cgroupPath, roots: [] };
+  const first = await bench.sentry();
+  await first.watch(watch);
+  await first.guard(number, socket);
+  first.onExecAsk(({ ask }) => first.answer({ ask, verdict: 'allow', remember: false }));
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  assert.equal(await actor.say('/bin/true'), 'exit 0');
+  await first.close();
+  assert.equal(await actor.say('/bin/true'), 'exit 121');
+  await sentry.watch(watch);
+  t.after(() => sentry.unwatch(number));
+  assert.deepEqual(await sentry.reguard(number), []);
+  answering(t, number, () => 'allow');
+  assert.equal(await actor.say('/bin/true'), 'exit 0');
+});
