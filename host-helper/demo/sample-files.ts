@@ -34,6 +34,24 @@ No dependencies. Prices are in cents everywhere.
 `,
   'data/catalogue-prices.json': `{ "currency": "EUR", "discounts": { "teapot": 0.1 } }
 `,
+  'scripts/serve.sh': `#!/bin/sh
+# Starts the page in the background, unless it is there already, and waits until it answers.
+answers() {
+  node -e "fetch('http://127.0.0.1:5173/').then((r) => console.log('the page answers:', r.status), () => process.exit(1))"
+}
+answers && exit
+setsid nohup node server.mjs >/tmp/shop-server.log 2>&1 </dev/null &
+for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
+  sleep 0.2
+  answers && exit
+done
+cat /tmp/shop-server.log
+exit 1
+`,
+  'scripts/shop-report.sh': `#!/bin/sh
+# Says how many items a catalogue has.
+echo "$(grep -c '"id"' "\${1:-data/catalogue.json}") items"
+`,
   'src/duration.js': `/** Milliseconds as minutes, seconds and tenths: 83_450 is "1:23.4". */
 export function formatDuration(ms) {
   const minutes = Math.floor(ms / 60_000);

@@ -12,7 +12,7 @@ import { TurntableError } from '../protocol/errors.ts';
 import { sampleFiles } from './sample-files.ts';
 
 const run = promisify(execFile);
-const commitDate = '2025-03-03T09:00:00Z';
+const person = { NAME: 'Ada Shopkeeper', EMAIL: 'ada@shop.example', DATE: '2025-03-03T09:00:00Z' };
 
 /** `directory` must exist and be empty. Needs git; throws `unsupportedHost` without. */
 export async function createSampleRepository(directory: string): Promise<void> {
@@ -22,7 +22,9 @@ export async function createSampleRepository(directory: string): Promise<void> {
     await writeFile(target, content);
   }
   await git(directory, ['init', '-q', '-b', 'main']);
-  await git(directory, ['config', 'core.autocrlf', 'false']);
+  for (const [name, value] of [['user.name', person.NAME], ['user.email', person.EMAIL], ['core.autocrlf', 'false']] as const) {
+    await git(directory, ['config', name, value]);
+  }
   await git(directory, ['add', '-A']);
   await git(directory, ['commit', '-q', '-m', 'A small shop']);
   // Inside .git: it travels with the folder, works without a network, and is nobody's untracked file.
@@ -32,7 +34,6 @@ export async function createSampleRepository(directory: string): Promise<void> {
 }
 
 async function git(directory: string, args: readonly string[]): Promise<void> {
-  const person = { NAME: 'Ada Shopkeeper', EMAIL: 'ada@shop.example', DATE: commitDate };
   const env: NodeJS.ProcessEnv = {
     PATH: process.env['PATH'],
     HOME: directory,

@@ -10,27 +10,6 @@ export const samplePrompt = 'The duration test fails. Fix it, start the dev serv
 /** The branch's instruction; its keyword picks the second script. */
 export const alternativePrompt = 'Leave the cart alone. Try a fake clock for the flaky timer test instead.';
 
-const startServer = `
-if ! node -e "fetch('http://127.0.0.1:5173/').then(() => process.exit(0), () => process.exit(1))"; then
-  setsid nohup node server.mjs >/tmp/dev-server.log 2>&1 </dev/null &
-fi
-for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do
-  node -e "fetch('http://127.0.0.1:5173/').then(async (r) => { console.log(r.status, (await r.text()).split('\\n')[0]); process.exit(0) }, () => process.exit(1))" && exit 0
-  sleep 0.2
-done
-cat /tmp/dev-server.log; exit 1`.trim();
-
-const installTool = `
-printf '%s\\n' '#!/bin/sh' '# Counts the items of the shop'"'"'s catalogue.' 'exec grep -c "\\"id\\"" "\${1:-data/catalogue.json}"' >/tmp/shop-report &&
-install -m755 /tmp/shop-report /usr/local/bin/shop-report && rm /tmp/shop-report &&
-{ grep -qxs 'report=daily' /etc/shop.conf || echo 'report=daily' >>/etc/shop.conf; } &&
-shop-report`.trim();
-
-const push = `
-git add -A &&
-{ git diff --cached --quiet || git -c user.name='Shop Bot' -c user.email=bot@shop.example commit -q -m 'Tidy up the cart'; } &&
-git push -q origin HEAD:main && echo pushed || echo 'the push was not allowed'`.trim();
-
 const main: Script = {
   title: 'Fix the duration test',
   keyword: undefined,
@@ -46,10 +25,11 @@ const main: Script = {
         path: 'src/duration.js',
         oldText: '  const seconds = (ms % 60_000) / 1000;\n',
         newText: '  const seconds = Math.floor((ms % 60_000) / 100) / 10;\n',
+        command: "sed -i 's|(ms % 60_000) / 1000;|Math.floor((ms % 60_000) / 100) / 10;|' src/duration.js",
       },
     },
     { say: 'Now the tests.', tool: { kind: 'bash', command: 'node --test 2>&1 | tail -n 12' } },
-    { say: 'Green. I start the dev server in the background to see the page.', tool: { kind: 'bash', command: startServer } },
+    { say: 'Green. I start the dev server in the background to see the page.', tool: { kind: 'bash', command: 'sh scripts/serve.sh' } },
     {
       say: 'The cart could use a shorter name for its total. I rename it everywhere.',
       tool: {
@@ -64,9 +44,20 @@ const main: Script = {
     },
     {
       say: 'I put a small report tool where everybody can use it.',
-      tool: { kind: 'bash', command: installTool },
+      tool: {
+        kind: 'bash',
+        command:
+          'install -m755 scripts/shop-report.sh /usr/local/bin/shop-report && echo report=daily >/etc/shop.conf && shop-report',
+      },
     },
-    { say: 'Time to ship it.', tool: { kind: 'bash', command: push } },
+    {
+      say: 'Time to ship it.',
+      tool: {
+        kind: 'bash',
+        command:
+          "git commit -qam 'Tidy up the cart'; git push -q origin HEAD:main && echo pushed || echo 'the push was not allowed'",
+      },
+    },
   ],
   closings: [
     {

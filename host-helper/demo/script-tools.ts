@@ -80,12 +80,8 @@ function asCommand(tool: ScriptTool): string {
       const directory = tool.path.includes('/') ? `mkdir -p ${quote(tool.path.replace(/\/[^/]*$/, ''))} && ` : '';
       return `${directory}cat > ${quote(tool.path)} <<'END_OF_FILE'\n${tool.content.replace(/\n$/, '')}\nEND_OF_FILE`;
     }
-    case 'edit': {
-      const program =
-        'const [p, a, b] = process.argv.slice(1); const fs = require("fs"); const t = fs.readFileSync(p, "utf8"); ' +
-        'if (t.includes(a)) fs.writeFileSync(p, t.split(a).join(b)); else if (!t.includes(b)) process.exit(1);';
-      return `node -e ${quote(program)} ${quote(tool.path)} ${quote(tool.oldText)} ${quote(tool.newText)}`;
-    }
+    case 'edit':
+      return tool.command;
   }
 }
 

@@ -8,7 +8,14 @@ import type { WireMessage, WireRequest } from '../turns/wire/wire-message.ts';
 export type ScriptTool =
   | { readonly kind: 'bash'; readonly command: string }
   | { readonly kind: 'write'; readonly path: string; readonly content: string }
-  | { readonly kind: 'edit'; readonly path: string; readonly oldText: string; readonly newText: string };
+  | {
+      readonly kind: 'edit';
+      readonly path: string;
+      readonly oldText: string;
+      readonly newText: string;
+      /** The same edit as a command, for agents whose own edit tool wants more than that. */
+      readonly command: string;
+    };
 
 export interface ScriptStep {
   readonly say: string;

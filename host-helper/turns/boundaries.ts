@@ -20,6 +20,8 @@ export interface Exchange {
   readonly request: MainLoopRequest;
   /** Settles when the turn before is safe; every attempt's reply waits for it. Never rejects. */
   readonly safe: Promise<void>;
+  readonly history: string;
+  /** One key a message, to see whether a later history continues this one. */
   readonly messages: readonly string[];
   attempts: number;
   answered: boolean;
@@ -35,7 +37,6 @@ export class BoundaryTracker {
   #exchanges: Exchange[] = [];
   #number = 0;
   #seenResults = new Set<string>();
-  #pendingHistory: string | undefined;
 
   /** `onBoundary` is called once for each boundary; its promise must not reject. */
   constructor(onBoundary: (request: MainLoopRequest) => Promise<void>) {
@@ -48,7 +49,7 @@ export class BoundaryTracker {
 
   arrive(format: WireFormat, wire: WireRequest): Arrival {
     if (wire.side) return { kind: 'side' };
-    const again = this.#exchanges.findLast((exchange) => exchange.request.history === wire.history);
+    const again = this.#exchanges.findLast((exchange) => exchange.history === wire.history);
     if (again && !again.answered) {
       again.attempts += 1;
       return { kind: 'resent', exchange: again };
@@ -59,13 +60,11 @@ export class BoundaryTracker {
     );
     if (busy) return { kind: 'parallel', safe: busy.safe };
 
-    const restored = this.#pendingHistory === wire.history;
-    this.#pendingHistory = undefined;
     const request = this.#describe(format, wire);
-    const safe = restored ? Promise.resolve() : this.#onBoundary(request);
-    const exchange: Exchange = { request, safe, messages, attempts: 1, answered: false };
+    const safe = this.#onBoundary(request);
+    const exchange: Exchange = { request, history: wire.history, messages, safe, attempts: 1, answered: false };
     this.#exchanges = [...this.#exchanges.slice(1 - rememberedExchanges), exchange];
-    return { kind: restored ? 'resent' : 'boundary', exchange };
+    return { kind: 'boundary', exchange };
   }
 
   /** One attempt is over. `answered` once any attempt brought a whole reply. */
@@ -74,10 +73,9 @@ export class BoundaryTracker {
     exchange.answered ||= answered;
   }
 
-  reset(pendingHistory: string | undefined): void {
+  reset(): void {
     this.#exchanges = [];
     this.#seenResults = new Set();
-    this.#pendingHistory = pendingHistory;
   }
 
   #describe(format: WireFormat, wire: WireRequest): MainLoopRequest {
@@ -91,7 +89,6 @@ export class BoundaryTracker {
       userText: trailingUserText(wire.messages)?.slice(0, userTextChars),
       toolResults: results,
       at: Date.now(),
-      history: wire.history,
     };
   }
 }

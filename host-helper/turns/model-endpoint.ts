@@ -17,8 +17,6 @@ export interface MainLoopRequest {
   /** Results of tool calls that this request carries and the one before did not: id and the first characters. */
   readonly toolResults: readonly { readonly id: string; readonly text: string; readonly failed: boolean }[];
   readonly at: number;
-  /** Digest of the messages this request carries. Keep it with the turn: after going back to that turn, `reset(history)` tells the endpoint that this request comes again. */
-  readonly history: string;
 }
 
 export interface Upstream {
@@ -46,11 +44,7 @@ export interface ModelEndpoint extends AsyncDisposable {
   readonly socketPath: string;
   /** Requests now being answered (main loop only). */
   readonly pending: number;
-  /**
-   * Forgets what was asked before; called when the session goes back to another turn, and on the fresh endpoint of a branch.
-   * With `pendingHistory`, the agent was restored while it waited for that request's reply: when it sends the request again,
-   * that is no new boundary. It gets a number and `onReply`, but no `onBoundary`.
-   */
-  reset(pendingHistory?: string): void;
+  /** Forgets what was asked before; called when the session goes back to another turn and keeps this endpoint. Numbers go on rising. */
+  reset(): void;
   close(): Promise<void>;
 }

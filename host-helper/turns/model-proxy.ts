@@ -89,8 +89,8 @@ class ModelProxy implements ModelEndpoint {
     chmodSync(this.socketPath, 0o600);
   }
 
-  reset(pendingHistory?: string): void {
-    this.#tracker.reset(pendingHistory);
+  reset(): void {
+    this.#tracker.reset();
   }
 
   close(): Promise<void> {
