@@ -8,7 +8,15 @@ import type { TrackedRoot } from '../sandbox/sandbox.ts';
 import { keptBaseBytes, manifestLine, readManifest, workspaceRootName } from './base-record.ts';
 import { hexOf, type ChunkStore } from './chunks.ts';
 import { readContent } from './contents.ts';
-import { baseOf, isDirectory, isFile, isSymlink, kindOf, type EntryBase, type TreeEntry } from './file-tree.ts';
+import {
+  baseOf,
+  isDirectory,
+  isFile,
+  isSymlink,
+  kindOf,
+  type EntryBase,
+  type TreeEntry,
+} from './file-tree.ts';
 import { OverlayView, type ViewEntry } from './overlay-view.ts';
 import type { ApplyItem, FileVersionId } from './store.ts';
 import { mergeText } from './text-merge.ts';
@@ -52,27 +60,50 @@ export class ApplyPlanner {
 
   workspace(version: FileVersionId, roots: readonly TrackedRoot[]): WorkspaceView {
     const root = roots.find(({ name }) => name === workspaceRootName);
-    if (!root || root.lower === undefined) throw new TurntableError('workspaceInvalid', 'This session has no workspace of yours to apply changes to.');
+    if (!root || root.lower === undefined)
+      throw new TurntableError(
+        'workspaceInvalid',
+        'This session has no workspace of yours to apply changes to.',
+      );
     const view = new OverlayView(root, this.#worker, this.#versions, this.#chunks);
     return { root, lower: root.lower, view, top: this.#versions.roots(version).get(root.name) };
   }
 
   async plan(workspace: WorkspaceView): Promise<PlannedItem[]> {
     const { changes, truncated } = await changesOfRoot(workspace.view, undefined, workspace.top);
-    if (truncated) throw new TurntableError('workspaceInvalid', 'The session changed too many files to apply at once. Copy what you need from the session\'s folder.');
+    if (truncated)
+      throw new TurntableError(
+        'workspaceInvalid',
+        "The session changed too many files to apply at once. Copy what you need from the session's folder.",
+      );
     const items: PlannedItem[] = [];
+    // A change of kind comes as a removal and an addition of one path: the removal alone says whose it was.
+    const removed = new Set(changes.filter(({ change }) => change === 'removed').map(({ path }) => path));
     for (const change of changes) {
-      const item = await this.#judge(workspace, change);
+      const item = await this.#judge(
+        workspace,
+        change,
+        change.change === 'added' && removed.has(change.path),
+      );
       if (item) items.push(item);
     }
     return items;
   }
 
-  async #judge(workspace: WorkspaceView, change: RootChange): Promise<PlannedItem | undefined> {
+  async #judge(
+    workspace: WorkspaceView,
+    change: RootChange,
+    replaces: boolean,
+  ): Promise<PlannedItem | undefined> {
     const { view } = workspace;
     const { path, before: mine, after: theirs } = change;
     if (mine && theirs && !(await differs(view, mine, theirs))) return undefined;
-    const planned = (outcome: ApplyItem['outcome'], reason: string, merge?: Buffer, baseMode?: number): PlannedItem => ({
+    const planned = (
+      outcome: ApplyItem['outcome'],
+      reason: string,
+      merge?: Buffer,
+      baseMode?: number,
+    ): PlannedItem => ({
       item: { ...toFileChange(workspace.root, change), outcome, reason },
       path,
       mine,
@@ -81,17 +112,28 @@ export class ApplyPlanner {
       baseMode,
     });
     for (const entry of [mine, theirs]) {
-      if (entry && kindOf(entry.meta) === 'other') return planned('unsupported', 'not a file, directory or symbolic link');
+      if (entry && kindOf(entry.meta) === 'other')
+        return planned('unsupported', 'not a file, directory or symbolic link');
     }
     // A directory goes when it is empty by then, and comes when it is missing: nothing of the developer's is at stake.
-    if ((mine ?? theirs) && [mine, theirs].every((entry) => !entry || isDirectory(entry.meta))) return planned('clean', '');
+    if ((mine ?? theirs) && [mine, theirs].every((entry) => !entry || isDirectory(entry.meta)))
+      return planned('clean', '');
+    if (replaces) return planned('clean', '');
     const base = this.#base(workspace, path);
     const baseMode = base && base.kind !== 'listed' ? base.mode : undefined;
     if (await this.#isBase(view, mine, base)) return planned('clean', '', undefined, baseMode);
     if (mine && theirs && isFile(mine.meta) && isFile(theirs.meta)) {
       const merge = await this.#merge(view, mine, theirs, base);
-      if (merge && !merge.conflict) return planned('merged', 'you and the session changed different lines', merge.content, baseMode);
-      return planned('conflict', base?.kind === 'none' ? 'you and the session both made this file' : 'you and the session changed the same lines', merge?.content, baseMode);
+      if (merge && !merge.conflict)
+        return planned('merged', 'you and the session changed different lines', merge.content, baseMode);
+      return planned(
+        'conflict',
+        base?.kind === 'none'
+          ? 'you and the session both made this file'
+          : 'you and the session changed the same lines',
+        merge?.content,
+        baseMode,
+      );
     }
     if (!mine) return planned('conflict', 'you deleted what the session changed', undefined, baseMode);
     if (!theirs) return planned('conflict', 'the session deleted what you changed', undefined, baseMode);
@@ -130,12 +172,18 @@ export class ApplyPlanner {
     return base.kind === 'directory' || hexOf(await view.contentHash(mine)) === base.hash;
   }
 
-  async #merge(view: OverlayView, mine: ViewEntry, theirs: ViewEntry, base: Base | undefined): Promise<{ readonly content: Buffer; readonly conflict: boolean } | undefined> {
+  async #merge(
+    view: OverlayView,
+    mine: ViewEntry,
+    theirs: ViewEntry,
+    base: Base | undefined,
+  ): Promise<{ readonly content: Buffer; readonly conflict: boolean } | undefined> {
     if (Math.max(mine.meta.size, theirs.meta.size) > keptBaseBytes) return undefined;
     const mineContent = await view.content(mine);
     const theirContent = await view.content(theirs);
     let baseContent: Buffer = Buffer.alloc(0);
-    if (base?.kind === 'file' && base.kept) baseContent = readContent(this.#chunks, Buffer.from(base.hash, 'hex').toString('latin1'), base.size);
+    if (base?.kind === 'file' && base.kept)
+      baseContent = readContent(this.#chunks, Buffer.from(base.hash, 'hex').toString('latin1'), base.size);
     else if (base && base.kind !== 'none') return undefined;
     const merged = mergeText(baseContent, mineContent, theirContent);
     return merged && base?.kind !== 'file' ? { ...merged, conflict: true } : merged;
@@ -148,5 +196,7 @@ async function differs(view: OverlayView, mine: ViewEntry, theirs: ViewEntry): P
   if (isSymlink(mine.meta)) return mine.meta.target !== theirs.meta.target;
   if ((mine.meta.mode & 0o777) !== (theirs.meta.mode & 0o777)) return true;
   if (!isFile(mine.meta)) return false;
-  return mine.meta.size !== theirs.meta.size || (await view.contentHash(mine)) !== (await view.contentHash(theirs));
+  return (
+    mine.meta.size !== theirs.meta.size || (await view.contentHash(mine)) !== (await view.contentHash(theirs))
+  );
 }

@@ -11,7 +11,10 @@ const stateSchema = z.object({
   uid: z.number(),
   gid: z.number(),
   /** Undefined: the time of writing. */
-  mtimeSec: z.number().optional().transform((value): number | undefined => value),
+  mtimeSec: z
+    .number()
+    .optional()
+    .transform((value): number | undefined => value),
   mtimeNsec: z.number(),
   /** `name=base64` lines. */
   xattrs: z.string(),
@@ -43,7 +46,9 @@ export interface AppliedItem {
 }
 
 const documentSchema = z.object({
-  items: z.array(z.object({ path: z.string(), before: stateSchema.nullable(), after: stateSchema.nullable() })),
+  items: z.array(
+    z.object({ path: z.string(), before: stateSchema.nullable(), after: stateSchema.nullable() }),
+  ),
 });
 
 export class ApplyRecords {
@@ -61,16 +66,27 @@ export class ApplyRecords {
   }
 
   replace(undoId: string, items: readonly AppliedItem[]): void {
-    inTransaction(this.#database, () => this.#database.prepare('UPDATE apply SET document = ? WHERE id = ?').run(encode(items), undoId));
+    inTransaction(this.#database, () =>
+      this.#database.prepare('UPDATE apply SET document = ? WHERE id = ?').run(encode(items), undoId),
+    );
   }
 
-  find(sessionId: string, undoId: string): { readonly folder: string; readonly items: readonly AppliedItem[] } | undefined {
-    const row = this.#database.prepare('SELECT folder, document FROM apply WHERE id = ? AND session = ?').get(undoId, sessionId);
+  find(
+    sessionId: string,
+    undoId: string,
+  ): { readonly folder: string; readonly items: readonly AppliedItem[] } | undefined {
+    const row = this.#database
+      .prepare('SELECT folder, document FROM apply WHERE id = ? AND session = ?')
+      .get(undoId, sessionId);
     if (!row) return undefined;
     const { items } = documentSchema.parse(JSON.parse(String(row['document'])));
     return {
       folder: String(row['folder']),
-      items: items.map(({ path, before, after }) => ({ path, before: toState(before), after: toState(after) })),
+      items: items.map(({ path, before, after }) => ({
+        path,
+        before: toState(before),
+        after: toState(after),
+      })),
     };
   }
 
@@ -81,8 +97,13 @@ export class ApplyRecords {
 
 /** `contents` is what collection must spare (hex). */
 function encode(items: readonly AppliedItem[]): string {
-  const contents = items.flatMap(({ before }) => (before?.kind === 'file' ? [{ hash: hexOf(before.content), size: before.size }] : []));
-  return JSON.stringify({ items: items.map(({ path, before, after }) => ({ path, before: before ?? null, after: after ?? null })), contents });
+  const contents = items.flatMap(({ before }) =>
+    before?.kind === 'file' ? [{ hash: hexOf(before.content), size: before.size }] : [],
+  );
+  return JSON.stringify({
+    items: items.map(({ path, before, after }) => ({ path, before: before ?? null, after: after ?? null })),
+    contents,
+  });
 }
 
 function toState(state: z.infer<typeof stateSchema> | null): EntryState | undefined {

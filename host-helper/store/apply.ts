@@ -14,7 +14,14 @@ import { explainWriteError, type ChunkBatch, type ChunkStore } from './chunks.ts
 import { storeLarge, storeSmall, writeContent } from './contents.ts';
 import { encodeBlockList, isDirectory, isFile, kindOf } from './file-tree.ts';
 import type { ViewEntry } from './overlay-view.ts';
-import type { ApplyItem, ApplyRequest, ApplyResult, ConflictChoice, FileVersionId, WorkspaceApply } from './store.ts';
+import type {
+  ApplyItem,
+  ApplyRequest,
+  ApplyResult,
+  ConflictChoice,
+  FileVersionId,
+  WorkspaceApply,
+} from './store.ts';
 import type { TrackedRoot } from '../sandbox/sandbox.ts';
 import { TreeError, type TreeWorker } from './treefs.ts';
 import { blockBytes, displayName, type Detail, type Expectation } from './treefs-wire.ts';
@@ -38,7 +45,13 @@ export class FolderApply implements WorkspaceApply {
   readonly #log: Logger;
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(worker: TreeWorker, chunks: ChunkStore, versions: VersionStore, database: DatabaseSync, log: Logger) {
+  constructor(
+    worker: TreeWorker,
+    chunks: ChunkStore,
+    versions: VersionStore,
+    database: DatabaseSync,
+    log: Logger,
+  ) {
     this.#worker = worker;
     this.#chunks = chunks;
     this.#planner = new ApplyPlanner(worker, chunks, versions);
@@ -46,7 +59,10 @@ export class FolderApply implements WorkspaceApply {
     this.#log = log;
   }
 
-  async previewApply(request: { readonly version: FileVersionId; readonly roots: readonly TrackedRoot[] }): Promise<readonly ApplyItem[]> {
+  async previewApply(request: {
+    readonly version: FileVersionId;
+    readonly roots: readonly TrackedRoot[];
+  }): Promise<readonly ApplyItem[]> {
     const workspace = this.#planner.workspace(request.version, request.roots);
     return (await this.#planner.plan(workspace)).map(({ item }) => item);
   }
@@ -76,12 +92,24 @@ export class FolderApply implements WorkspaceApply {
     batch.commit(() => this.#records.insert(undoId, request.sessionId, workspace.lower, items));
     const applied: string[] = [];
     // Deepest removals first, so that a directory is empty when its turn comes; then what is new, parents first.
-    const ordered = [...actions.filter(({ after }) => !after).reverse(), ...actions.filter(({ after }) => after)];
+    const ordered = [
+      ...actions.filter(({ after }) => !after).reverse(),
+      ...actions.filter(({ after }) => after),
+    ];
     const done = new Set<Action>();
     try {
       for (const action of ordered) {
-        const shown = action.path === action.planned.path ? action.planned.item.path : absolute(workspace.root, action.path);
-        const problem = await this.#write(workspace.lower, action.path, action.after, action.before, action.expected);
+        const shown =
+          action.path === action.planned.path
+            ? action.planned.item.path
+            : absolute(workspace.root, action.path);
+        const problem = await this.#write(
+          workspace.lower,
+          action.path,
+          action.after,
+          action.before,
+          action.expected,
+        );
         if (problem) skipped.push({ path: shown, reason: problem });
         else {
           applied.push(shown);
@@ -91,24 +119,46 @@ export class FolderApply implements WorkspaceApply {
     } catch (error) {
       const failure = explainWriteError(error);
       const name = failure instanceof TurntableError ? failure.code : 'conflict';
-      throw new TurntableError(name, `Only a part of the changes was applied (${failure instanceof Error ? failure.message : String(failure)}). Undo it, or apply again.`, {
-        data: { undoId, applied: applied.slice(0, 100) },
-        cause: error,
-      });
+      throw new TurntableError(
+        name,
+        `Only a part of the changes was applied (${failure instanceof Error ? failure.message : String(failure)}). Undo it, or apply again.`,
+        {
+          data: { undoId, applied: applied.slice(0, 100) },
+          cause: error,
+        },
+      );
     }
     if (done.size === 0) {
       this.#records.remove(undoId);
       return { applied, skipped, undoId: '' };
     }
-    this.#records.replace(undoId, actions.filter((action) => done.has(action)).map(({ path, before, after }) => ({ path, before, after })));
-    this.#log.info('Applied changes', { sessionId: request.sessionId, applied: applied.length, skipped: skipped.length, undoId });
+    this.#records.replace(
+      undoId,
+      actions
+        .filter((action) => done.has(action))
+        .map(({ path, before, after }) => ({ path, before, after })),
+    );
+    this.#log.info('Applied changes', {
+      sessionId: request.sessionId,
+      applied: applied.length,
+      skipped: skipped.length,
+      undoId,
+    });
     return { applied, skipped, undoId };
   }
 
   async #undo(sessionId: string, undoId: string): Promise<{ readonly restored: readonly string[] }> {
     const record = this.#records.find(sessionId, undoId);
-    if (!record) throw new TurntableError('conflict', 'There is no such apply to undo (it may have been undone already).');
-    const steps: { readonly item: AppliedItem; readonly expected: Expectation | undefined; readonly now: EntryState | undefined }[] = [];
+    if (!record)
+      throw new TurntableError(
+        'conflict',
+        'There is no such apply to undo (it may have been undone already).',
+      );
+    const steps: {
+      readonly item: AppliedItem;
+      readonly expected: Expectation | undefined;
+      readonly now: EntryState | undefined;
+    }[] = [];
     const changed: string[] = [];
     for (const item of record.items) {
       const detail = await this.#worker.detailOne(record.folder, item.path, 0);
@@ -119,16 +169,26 @@ export class FolderApply implements WorkspaceApply {
       else steps.push({ item, expected: detail && expectationOf(detail), now });
     }
     if (changed.length) {
-      throw new TurntableError('conflict', `${changed.length} of the applied files have been changed since. Nothing was undone; move your changes aside and try again.`, {
-        data: { paths: changed.slice(0, 100).map((path) => `${record.folder}/${displayName(path)}`) },
-      });
+      throw new TurntableError(
+        'conflict',
+        `${changed.length} of the applied files have been changed since. Nothing was undone; move your changes aside and try again.`,
+        {
+          data: { paths: changed.slice(0, 100).map((path) => `${record.folder}/${displayName(path)}`) },
+        },
+      );
     }
     const restored: string[] = [];
-    const ordered = [...steps.filter(({ item }) => !item.before).reverse(), ...steps.filter(({ item }) => item.before)];
+    const ordered = [
+      ...steps.filter(({ item }) => !item.before).reverse(),
+      ...steps.filter(({ item }) => item.before),
+    ];
     for (const { item, expected, now } of ordered) {
       const problem = await this.#write(record.folder, item.path, item.before, now, expected);
       const shown = `${record.folder}/${displayName(item.path)}`;
-      if (problem) throw new TurntableError('conflict', `${shown} could not be put back: ${problem}. Try again.`, { data: { paths: [shown] } });
+      if (problem)
+        throw new TurntableError('conflict', `${shown} could not be put back: ${problem}. Try again.`, {
+          data: { paths: [shown] },
+        });
       restored.push(shown);
     }
     this.#records.remove(undoId);
@@ -136,7 +196,12 @@ export class FolderApply implements WorkspaceApply {
   }
 
   /** The write that carries one item out, or why it is skipped. */
-  async #prepare(workspace: WorkspaceView, planned: PlannedItem, choice: ConflictChoice, batch: ChunkBatch): Promise<Action | string> {
+  async #prepare(
+    workspace: WorkspaceView,
+    planned: PlannedItem,
+    choice: ConflictChoice,
+    batch: ChunkBatch,
+  ): Promise<Action | string> {
     const { item, mine, theirs } = planned;
     if (item.outcome === 'unsupported') return item.reason;
     let path = planned.path;
@@ -152,8 +217,10 @@ export class FolderApply implements WorkspaceApply {
         path = await this.#freeName(workspace, planned.path);
       }
     }
-    const detail = path === planned.path && mine ? await this.#worker.detailOne(workspace.lower, path, 0) : undefined;
-    if (path === planned.path && mine && !detail) return 'it went away while the changes were being looked at';
+    const detail =
+      path === planned.path && mine ? await this.#worker.detailOne(workspace.lower, path, 0) : undefined;
+    if (path === planned.path && mine && !detail)
+      return 'it went away while the changes were being looked at';
     const before = detail && (await this.#state(workspace.lower, path, detail, batch));
     const after = theirs && (await this.#wanted(workspace, planned, theirs, content, before, path, batch));
     return { planned, path, before, after, expected: detail && expectationOf(detail) };
@@ -172,9 +239,21 @@ export class FolderApply implements WorkspaceApply {
     const owner = before ?? (await this.#ownerFor(workspace.lower, path));
     const { meta } = theirs;
     // A mode that the session left alone stays as the developer has it now.
-    const sessionLeftMode = before?.kind === 'file' && planned.baseMode !== undefined && (planned.baseMode & 0o777) === (meta.mode & 0o777);
+    const sessionLeftMode =
+      before?.kind === 'file' &&
+      planned.baseMode !== undefined &&
+      (planned.baseMode & 0o777) === (meta.mode & 0o777);
     const mode = (meta.mode & 0o170000) | (sessionLeftMode ? before.mode & 0o777 : meta.mode & 0o777);
-    const state = { kind: kindOf(meta), mode, uid: owner.uid, gid: owner.gid, mtimeSec: undefined, mtimeNsec: 0, xattrs: before && before.kind === kindOf(meta) ? before.xattrs : '', target: meta.target };
+    const state = {
+      kind: kindOf(meta),
+      mode,
+      uid: owner.uid,
+      gid: owner.gid,
+      mtimeSec: undefined,
+      mtimeNsec: 0,
+      xattrs: before && before.kind === kindOf(meta) ? before.xattrs : '',
+      target: meta.target,
+    };
     if (!isFile(meta)) return { ...state, content: '', size: 0 };
     const stored = content
       ? await storeBuffer(batch, content)
@@ -184,22 +263,47 @@ export class FolderApply implements WorkspaceApply {
     return { ...state, ...stored };
   }
 
-  async #storeLower(root: string, path: string, batch: ChunkBatch | undefined): Promise<{ readonly content: string; readonly size: number }> {
+  async #storeLower(
+    root: string,
+    path: string,
+    batch: ChunkBatch | undefined,
+  ): Promise<{ readonly content: string; readonly size: number }> {
     const read = await storeLarge(this.#worker, root, path, batch);
     return { content: read.content, size: read.stat.size };
   }
 
   /** What is at a path now; with a batch its content is kept too. */
-  async #state(root: string, path: string, detail: Detail, batch: ChunkBatch | undefined): Promise<EntryState> {
+  async #state(
+    root: string,
+    path: string,
+    detail: Detail,
+    batch: ChunkBatch | undefined,
+  ): Promise<EntryState> {
     const { mode, uid, gid, mtimeSec, mtimeNsec } = detail.stat;
     const visible = detail.xattrs.filter(({ name }) => !name.startsWith('trusted.overlay.'));
     const xattrs = visible.map(({ name, value }) => `${name}=${value.toString('base64')}`).join('\n');
     const stored = isFile(detail.stat) ? await this.#storeLower(root, path, batch) : { content: '', size: 0 };
-    return { kind: kindOf(detail.stat), mode, uid, gid, mtimeSec, mtimeNsec, xattrs, target: detail.target, ...stored };
+    return {
+      kind: kindOf(detail.stat),
+      mode,
+      uid,
+      gid,
+      mtimeSec,
+      mtimeNsec,
+      xattrs,
+      target: detail.target,
+      ...stored,
+    };
   }
 
   /** One atomic change. Returns why it was not made when the place is no longer as it was. */
-  async #write(root: string, path: string, state: EntryState | undefined, before: EntryState | undefined, expected: Expectation | undefined): Promise<string | undefined> {
+  async #write(
+    root: string,
+    path: string,
+    state: EntryState | undefined,
+    before: EntryState | undefined,
+    expected: Expectation | undefined,
+  ): Promise<string | undefined> {
     const place = expected ?? 'nothing';
     try {
       await this.#worker.apply(root, false, async (writer) => {
@@ -209,8 +313,10 @@ export class FolderApply implements WorkspaceApply {
           return;
         }
         const meta = { ...state, xattrs: decodeAttributes(state.xattrs) };
-        if (state.kind === 'directory') return await writer.directory(path, { ...meta, xattrs: before ? undefined : meta.xattrs });
-        if (state.kind === 'symlink') return await writer.symlink(path, state.target, meta, { expected: place, fsync: true });
+        if (state.kind === 'directory')
+          return await writer.directory(path, { ...meta, xattrs: before ? undefined : meta.xattrs });
+        if (state.kind === 'symlink')
+          return await writer.symlink(path, state.target, meta, { expected: place, fsync: true });
         await writer.fileBegin(path, { expected: place, fsync: true });
         await writeContent(this.#chunks, writer, state.content, state.size);
         await writer.fileEnd(state.size, meta);
@@ -257,20 +363,35 @@ export class FolderApply implements WorkspaceApply {
 }
 
 /** The items below the given paths, and the new directories they need. */
-function chosen(planned: readonly PlannedItem[], paths: readonly string[] | undefined): readonly PlannedItem[] {
+function chosen(
+  planned: readonly PlannedItem[],
+  paths: readonly string[] | undefined,
+): readonly PlannedItem[] {
   if (!paths) return planned;
-  const wanted = planned.filter(({ item }) => paths.some((path) => item.path === path || item.path.startsWith(path.replace(/\/*$/, '/'))));
+  const wanted = planned.filter(({ item }) =>
+    paths.some((path) => item.path === path || item.path.startsWith(path.replace(/\/*$/, '/'))),
+  );
   const needed = new Set(wanted);
   for (const item of planned) {
-    if (item.theirs && isDirectory(item.theirs.meta) && item.item.change === 'added' && wanted.some(({ path, theirs }) => theirs && path.startsWith(`${item.path}/`))) needed.add(item);
+    if (
+      item.theirs &&
+      isDirectory(item.theirs.meta) &&
+      item.item.change === 'added' &&
+      wanted.some(({ path, theirs }) => theirs && path.startsWith(`${item.path}/`))
+    )
+      needed.add(item);
   }
   return planned.filter((item) => needed.has(item));
 }
 
-async function storeBuffer(batch: ChunkBatch, data: Buffer): Promise<{ readonly content: string; readonly size: number }> {
+async function storeBuffer(
+  batch: ChunkBatch,
+  data: Buffer,
+): Promise<{ readonly content: string; readonly size: number }> {
   if (data.length <= blockBytes) return { content: storeSmall(batch, data), size: data.length };
   const blocks: string[] = [];
-  for (let at = 0; at < data.length; at += blockBytes) blocks.push(await batch.putBlock(data.subarray(at, at + blockBytes)));
+  for (let at = 0; at < data.length; at += blockBytes)
+    blocks.push(await batch.putBlock(data.subarray(at, at + blockBytes)));
   return { content: batch.put(encodeBlockList({ size: data.length, blocks })), size: data.length };
 }
 
@@ -282,7 +403,8 @@ function expectationOf(detail: Detail): Expectation {
 /** The same to a developer: kind, content, permissions. Directories are the same while they are there. */
 function sameState(a: EntryState | undefined, b: EntryState | undefined): boolean {
   if (!a || !b) return a === b;
-  if (a.kind !== b.kind || a.target !== b.target || a.content !== b.content || a.size !== b.size) return false;
+  if (a.kind !== b.kind || a.target !== b.target || a.content !== b.content || a.size !== b.size)
+    return false;
   return a.kind === 'symlink' || (a.mode & 0o777) === (b.mode & 0o777);
 }
 
@@ -297,4 +419,3 @@ function decodeAttributes(text: string): { name: string; value: Buffer }[] {
 function absolute(root: TrackedRoot, path: string): string {
   return `${root.path}/${displayName(path)}`;
 }
-

@@ -6,7 +6,16 @@
 import type { ChunkBatch } from './chunks.ts';
 import { hashOf, hexOf } from './chunks.ts';
 import { storeLarge } from './contents.ts';
-import { isDirectory, isFile, isOpaque, isSymlink, isWhiteout, redirectOf, type EntryBase, type TreeEntry } from './file-tree.ts';
+import {
+  isDirectory,
+  isFile,
+  isOpaque,
+  isSymlink,
+  isWhiteout,
+  redirectOf,
+  type EntryBase,
+  type TreeEntry,
+} from './file-tree.ts';
 import { pathOf, setBase, type IndexNode } from './root-index.ts';
 import type { TreeWorker } from './treefs.ts';
 import { blockBytes, decodeStat, type Detail } from './treefs-wire.ts';
@@ -37,30 +46,44 @@ export async function recordBases(
   }
   if (asked.length === 0) return;
   const later: { readonly node: IndexNode; readonly path: string; readonly detail: Detail }[] = [];
-  await worker.detail(lower, asked.map(({ path }) => path), blockBytes, (detail) => {
-    const item = asked[detail.index];
-    if (!item) return;
-    if (detail.error !== 0) return setBase(item.node, encodeBase(absent));
-    const { mode } = detail.stat;
-    if (detail.content) {
-      const hash = hexOf(batch.put(detail.content));
-      setBase(item.node, encodeBase({ kind: 'file', mode, size: detail.content.length, hash, kept: true }));
-    } else if (isSymlink(detail.stat)) {
-      const hash = hexOf(batch.put(Buffer.from(detail.target, 'latin1')));
-      setBase(item.node, encodeBase({ kind: 'symlink', mode, size: detail.target.length, hash, kept: true }));
-    } else {
-      later.push({ ...item, detail });
-    }
-  });
+  await worker.detail(
+    lower,
+    asked.map(({ path }) => path),
+    blockBytes,
+    (detail) => {
+      const item = asked[detail.index];
+      if (!item) return;
+      if (detail.error !== 0) return setBase(item.node, encodeBase(absent));
+      const { mode } = detail.stat;
+      if (detail.content) {
+        const hash = hexOf(batch.put(detail.content));
+        setBase(item.node, encodeBase({ kind: 'file', mode, size: detail.content.length, hash, kept: true }));
+      } else if (isSymlink(detail.stat)) {
+        const hash = hexOf(batch.put(Buffer.from(detail.target, 'latin1')));
+        setBase(
+          item.node,
+          encodeBase({ kind: 'symlink', mode, size: detail.target.length, hash, kept: true }),
+        );
+      } else {
+        later.push({ ...item, detail });
+      }
+    },
+  );
   for (const { node, path, detail } of later) {
     const { mode, size } = detail.stat;
     if (isDirectory(detail.stat)) {
       const manifest = await describeDirectory(worker, lower, path);
-      setBase(node, encodeBase({ kind: 'directory', mode, size: 0, hash: hexOf(batch.put(manifest)), kept: true }));
+      setBase(
+        node,
+        encodeBase({ kind: 'directory', mode, size: 0, hash: hexOf(batch.put(manifest)), kept: true }),
+      );
     } else if (isFile(detail.stat)) {
       const kept = size <= keptBaseBytes;
       const read = await storeLarge(worker, lower, path, kept ? batch : undefined);
-      setBase(node, encodeBase({ kind: 'file', mode, size: read.stat.size, hash: hexOf(read.content), kept }));
+      setBase(
+        node,
+        encodeBase({ kind: 'file', mode, size: read.stat.size, hash: hexOf(read.content), kept }),
+      );
     } else {
       setBase(node, encodeBase({ ...absent, kind: 'other', mode }));
     }
@@ -89,8 +112,15 @@ export function readManifest(data: Buffer): Map<string, string> {
 }
 
 /** Equal while nobody has written to the entry. Directories are compared by what they hold, so their times do not count. */
-export function manifestLine(stat: { readonly mode: number; readonly size: number; readonly mtimeSec: number; readonly mtimeNsec: number }): string {
-  return isDirectory(stat) ? `${stat.mode.toString(8)}` : `${stat.mode.toString(8)} ${stat.size} ${stat.mtimeSec}.${stat.mtimeNsec}`;
+export function manifestLine(stat: {
+  readonly mode: number;
+  readonly size: number;
+  readonly mtimeSec: number;
+  readonly mtimeNsec: number;
+}): string {
+  return isDirectory(stat)
+    ? `${stat.mode.toString(8)}`
+    : `${stat.mode.toString(8)} ${stat.size} ${stat.mtimeSec}.${stat.mtimeNsec}`;
 }
 
 /** For an empty content too: hex of its hash. */

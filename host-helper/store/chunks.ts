@@ -7,7 +7,16 @@
  */
 
 import { hash as digest } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readdirSync, readSync, statSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  readSync,
+  statSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
@@ -155,9 +164,11 @@ export class ChunkStore {
     const changedPacks = new Set<number>();
     try {
       const live = await mark();
-      const page = this.#database.prepare('SELECT rowid AS id, hash, pack, stored FROM chunk WHERE rowid > ? ORDER BY rowid LIMIT 2000');
+      const page = this.#database.prepare(
+        'SELECT rowid AS id, hash, pack, stored FROM chunk WHERE rowid > ? ORDER BY rowid LIMIT 2000',
+      );
       const remove = this.#database.prepare('DELETE FROM chunk WHERE rowid = ?');
-      for (let after = 0; ; ) {
+      for (let after = 0; ;) {
         const rows = page.all(after);
         if (rows.length === 0) break;
         inTransaction(this.#database, () => {
@@ -183,8 +194,12 @@ export class ChunkStore {
   /** At start: packs that no row needs go (a capture that never committed); a pack that is too short is damage. */
   checkPacks(): void {
     const needed = new Map<number, number>();
-    const rows = this.#database.prepare('SELECT pack, MAX(offset) AS last FROM chunk WHERE pack IS NOT NULL GROUP BY pack').all();
-    const at = this.#database.prepare('SELECT MAX(offset + stored) AS end FROM chunk WHERE pack = ? AND offset = ?');
+    const rows = this.#database
+      .prepare('SELECT pack, MAX(offset) AS last FROM chunk WHERE pack IS NOT NULL GROUP BY pack')
+      .all();
+    const at = this.#database.prepare(
+      'SELECT MAX(offset + stored) AS end FROM chunk WHERE pack = ? AND offset = ?',
+    );
     for (const row of rows) {
       const end = at.get(Number(row['pack']), Number(row['last']));
       needed.set(Number(row['pack']), Number(end?.['end'] ?? 0));
@@ -192,7 +207,8 @@ export class ChunkStore {
     const present = new Set(this.#packFiles());
     for (const [pack, end] of needed) {
       if (!present.has(pack)) throw damaged(`The pack ${this.#packPath(pack)} is missing`);
-      if (statSync(this.#packPath(pack)).size < end) throw damaged(`The pack ${this.#packPath(pack)} is too short`);
+      if (statSync(this.#packPath(pack)).size < end)
+        throw damaged(`The pack ${this.#packPath(pack)} is too short`);
     }
     for (const pack of present) if (!needed.has(pack)) unlinkSync(this.#packPath(pack));
   }
@@ -243,7 +259,9 @@ export class ChunkStore {
   }
 
   async #shrinkPack(pack: number): Promise<void> {
-    const rows = this.#database.prepare('SELECT offset, stored FROM chunk WHERE pack = ? ORDER BY offset').all(pack);
+    const rows = this.#database
+      .prepare('SELECT offset, stored FROM chunk WHERE pack = ? ORDER BY offset')
+      .all(pack);
     const path = this.#packPath(pack);
     if (rows.length === 0) {
       const open = this.#openPacks.get(pack);
@@ -382,7 +400,7 @@ export class ChunkBatch implements Disposable {
         this.#pack = { id, descriptor: openSync(this.#pathOf(id), 'wx', 0o600), size: 0 };
       }
       const offset = this.#pack.size;
-      for (let at = 0; at < data.length; ) {
+      for (let at = 0; at < data.length;) {
         at += writeSync(this.#pack.descriptor, data, at, data.length - at, offset + at);
       }
       this.#pack.size += data.length;
@@ -396,7 +414,8 @@ export class ChunkBatch implements Disposable {
 /** ENOSPC and its kin become `diskFull`. */
 export function explainWriteError(error: unknown): unknown {
   if (error instanceof TurntableError) return error;
-  if (error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT')) return diskFull(error);
+  if (error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT'))
+    return diskFull(error);
   return error;
 }
 

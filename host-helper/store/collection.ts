@@ -34,7 +34,8 @@ export async function collectContents(
 
 function liveVersions(database: DatabaseSync, pinned: ReadonlySet<string>): Set<string> {
   const live = new Set(pinned);
-  for (const row of database.prepare('SELECT DISTINCT file_version AS id FROM checkpoint').all()) live.add(String(row['id']));
+  for (const row of database.prepare('SELECT DISTINCT file_version AS id FROM checkpoint').all())
+    live.add(String(row['id']));
   // Documents of unfinished work and of sessions are opaque: whatever looks like a version id is spared.
   for (const table of ['intent', 'session']) {
     for (const row of database.prepare(`SELECT document FROM ${table}`).all()) {
@@ -44,7 +45,12 @@ function liveVersions(database: DatabaseSync, pinned: ReadonlySet<string>): Set<
   return live;
 }
 
-async function mark(database: DatabaseSync, chunks: ChunkStore, versions: VersionStore, roots: readonly TreeEntry[]): Promise<ReadonlySet<ChunkHash>> {
+async function mark(
+  database: DatabaseSync,
+  chunks: ChunkStore,
+  versions: VersionStore,
+  roots: readonly TreeEntry[],
+): Promise<ReadonlySet<ChunkHash>> {
   const live = new Set<ChunkHash>();
   const content = (hash: ChunkHash, size: number): void => {
     if (live.has(hash)) return;
@@ -57,7 +63,8 @@ async function mark(database: DatabaseSync, chunks: ChunkStore, versions: Versio
     else if (isFile(item)) content(item.content, item.size);
     const base = baseOf(item);
     // The size of a manifest is not kept: it is one chunk.
-    if (base?.kept) content(Buffer.from(base.hash, 'hex').toString('latin1'), base.kind === 'file' ? base.size : 0);
+    if (base?.kept)
+      content(Buffer.from(base.hash, 'hex').toString('latin1'), base.kind === 'file' ? base.size : 0);
   };
   const waiting: ChunkHash[] = [];
   for (const root of roots) entry(root);
@@ -74,4 +81,3 @@ async function mark(database: DatabaseSync, chunks: ChunkStore, versions: Versio
   }
   return live;
 }
-

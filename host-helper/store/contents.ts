@@ -30,7 +30,12 @@ export interface ReadContent {
 }
 
 /** Reads a file of any size through the worker, block by block. */
-export async function storeLarge(worker: TreeWorker, root: string, path: string, sink: ContentSink): Promise<ReadContent> {
+export async function storeLarge(
+  worker: TreeWorker,
+  root: string,
+  path: string,
+  sink: ContentSink,
+): Promise<ReadContent> {
   for (let attempt = 1; ; attempt++) {
     const blocks: (ChunkHash | undefined)[] = [];
     let first: Buffer | undefined;
@@ -66,7 +71,12 @@ export function readContent(chunks: ChunkStore, content: ChunkHash, size: number
 }
 
 /** Sends a content to the file that `writer` has begun. */
-export async function writeContent(chunks: ChunkStore, writer: TreeWriter, content: ChunkHash, size: number): Promise<number> {
+export async function writeContent(
+  chunks: ChunkStore,
+  writer: TreeWriter,
+  content: ChunkHash,
+  size: number,
+): Promise<number> {
   if (size <= blockBytes) {
     const data = chunks.get(content);
     if (data.length) await writer.fileData(0, data);

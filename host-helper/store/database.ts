@@ -97,7 +97,8 @@ function create(database: DatabaseSync): void {
 }
 
 function check(database: DatabaseSync, found: number, path: string): void {
-  if (pragma(database, 'application_id') !== applicationId) throw damaged(`${path} is not a database of this program`);
+  if (pragma(database, 'application_id') !== applicationId)
+    throw damaged(`${path} is not a database of this program`);
   if (found > schemaVersion) {
     throw new TurntableError(
       'storeDamaged',

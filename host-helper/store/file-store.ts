@@ -14,7 +14,16 @@ import { OverlayView } from './overlay-view.ts';
 import { adoptBases, writeDifference, type RestoreCount } from './restore-plan.ts';
 import { RootIndex } from './root-index.ts';
 import { findInSandbox, notFound } from './sandbox-path.ts';
-import type { CaptureRequest, CaptureResult, FileChange, FileStatus, FileStore, FileVersionId, RestoreRequest, RestoreResult } from './store.ts';
+import type {
+  CaptureRequest,
+  CaptureResult,
+  FileChange,
+  FileStatus,
+  FileStore,
+  FileVersionId,
+  RestoreRequest,
+  RestoreResult,
+} from './store.ts';
 import { TreeError, type TreeWorker } from './treefs.ts';
 import { displayName } from './treefs-wire.ts';
 import { changesOfRoot, maxListed, toFileChange } from './version-changes.ts';
@@ -50,21 +59,32 @@ export class VersionedFiles implements FileStore {
   }
 
   async capture(request: CaptureRequest): Promise<CaptureResult> {
-    return await this.#exclusive(request.sandboxId, 'checkpointFailed', (state) => this.#capture(request, state));
+    return await this.#exclusive(request.sandboxId, 'checkpointFailed', (state) =>
+      this.#capture(request, state),
+    );
   }
 
   async restore(request: RestoreRequest): Promise<RestoreResult> {
-    return await this.#exclusive(request.sandboxId, 'restoreFailed', (state) => this.#restore(request, state));
+    return await this.#exclusive(request.sandboxId, 'restoreFailed', (state) =>
+      this.#restore(request, state),
+    );
   }
 
-  async changes(from: FileVersionId, to: FileVersionId, roots: readonly TrackedRoot[]): Promise<readonly FileChange[]> {
+  async changes(
+    from: FileVersionId,
+    to: FileVersionId,
+    roots: readonly TrackedRoot[],
+  ): Promise<readonly FileChange[]> {
     return (await this.#changes(this.#versions.roots(from), this.#versions.roots(to), roots)).changes;
   }
 
   async read(version: FileVersionId, roots: readonly TrackedRoot[], path: string): Promise<Uint8Array> {
     const found = await findInSandbox(this.#views(roots), this.#versions.roots(version), path);
     if (!isFile(found.entry.meta) && !isSymlink(found.entry.meta)) {
-      throw new TurntableError('fileNotFound', `${path} is a ${kindOf(found.entry.meta)} in this version, not a file with contents.`);
+      throw new TurntableError(
+        'fileNotFound',
+        `${path} is a ${kindOf(found.entry.meta)} in this version, not a file with contents.`,
+      );
     }
     try {
       return await found.view.content(found.entry);
@@ -77,7 +97,12 @@ export class VersionedFiles implements FileStore {
     const { entry } = await findInSandbox(this.#views(roots), this.#versions.roots(version), path);
     const { meta } = entry;
     const sizeBytes = isSymlink(meta) ? meta.target.length : meta.size;
-    return { kind: kindOf(meta), sizeBytes, mode: meta.mode, mtimeMs: meta.mtimeSec * 1000 + meta.mtimeNsec / 1e6 };
+    return {
+      kind: kindOf(meta),
+      sizeBytes,
+      mode: meta.mode,
+      mtimeMs: meta.mtimeSec * 1000 + meta.mtimeNsec / 1e6,
+    };
   }
 
   forget(sandboxId: string): void {
@@ -100,11 +125,17 @@ export class VersionedFiles implements FileStore {
       }
       if (request.syncFirst) await this.#worker.sync(root.upper);
       const index = indexFor(state, root);
-      const seen = await index.refresh(this.#worker, root.upper, batch, request.signal ? { signal: request.signal } : {});
+      const seen = await index.refresh(
+        this.#worker,
+        root.upper,
+        batch,
+        request.signal ? { signal: request.signal } : {},
+      );
       scannedEntries += seen.entries;
       warnings.push(...seen.warnings.map((warning) => `${root.name}: ${warning}`));
       if (root.name === workspaceRootName && root.lower !== undefined) {
-        const earlier = (path: string): string | undefined => (before ? this.#versions.find(before, path)?.base : undefined);
+        const earlier = (path: string): string | undefined =>
+          before ? this.#versions.find(before, path)?.base : undefined;
         await recordBases(this.#worker, root.lower, seen.changed, batch, earlier);
       }
       tops.set(root.name, index.seal(batch));
@@ -114,7 +145,8 @@ export class VersionedFiles implements FileStore {
     batch.commit(() => this.#versions.insert(id, row));
     pin(state, id);
     const found = await this.#changes(previous, tops, request.roots);
-    if (found.truncated) warnings.push(`more than ${maxListed} changes; the list of changes is cut short, the version is whole`);
+    if (found.truncated)
+      warnings.push(`more than ${maxListed} changes; the list of changes is cut short, the version is whole`);
     return { version: id, changes: found.changes, bytesStored: batch.bytesStored, scannedEntries, warnings };
   }
 
@@ -125,7 +157,10 @@ export class VersionedFiles implements FileStore {
     for (const root of request.roots) {
       const target = tops.get(root.name);
       if (!target) {
-        throw new TurntableError('notRestorable', `The file version does not hold the tracked root "${root.name}". Choose another turn.`);
+        throw new TurntableError(
+          'notRestorable',
+          `The file version does not hold the tracked root "${root.name}". Choose another turn.`,
+        );
       }
       const index = indexFor(state, root);
       await index.refresh(this.#worker, root.upper, undefined);
@@ -136,15 +171,21 @@ export class VersionedFiles implements FileStore {
         );
       }
       if (root.kind === 'overlay') await this.#worker.stripTies(root.upper);
-      await index.refresh(this.#worker, root.upper, undefined, { known: (path) => this.#versions.find(target, path) });
+      await index.refresh(this.#worker, root.upper, undefined, {
+        known: (path) => this.#versions.find(target, path),
+      });
       index.seal(undefined);
       const wrong = adoptBases(this.#versions, index.root, target);
       if (wrong !== undefined) {
-        throw new TurntableError('restoreFailed', `After the restore, ${root.name}/${displayName(wrong)} is not as the version says. Was the root still mounted or written to? Restore again.`);
+        throw new TurntableError(
+          'restoreFailed',
+          `After the restore, ${root.name}/${displayName(wrong)} is not as the version says. Was the root still mounted or written to? Restore again.`,
+        );
       }
       index.seal(undefined);
     }
-    if (count.warnings.length) this.#log.warn('Restored with exceptions', { warnings: count.warnings.slice(0, 20) });
+    if (count.warnings.length)
+      this.#log.warn('Restored with exceptions', { warnings: count.warnings.slice(0, 20) });
     return count;
   }
 
@@ -170,9 +211,14 @@ export class VersionedFiles implements FileStore {
   }
 
   /** One capture or restore of a sandbox at a time. After a failure its index is not to be trusted. */
-  async #exclusive<T>(sandboxId: string, code: 'checkpointFailed' | 'restoreFailed', work: (state: SandboxState) => Promise<T>): Promise<T> {
+  async #exclusive<T>(
+    sandboxId: string,
+    code: 'checkpointFailed' | 'restoreFailed',
+    work: (state: SandboxState) => Promise<T>,
+  ): Promise<T> {
     let state = this.#sandboxes.get(sandboxId);
-    if (!state) this.#sandboxes.set(sandboxId, (state = { indexes: new Map(), pinned: [], queue: Promise.resolve() }));
+    if (!state)
+      this.#sandboxes.set(sandboxId, (state = { indexes: new Map(), pinned: [], queue: Promise.resolve() }));
     const held = state;
     const run = held.queue.then(() => work(held));
     held.queue = run.catch(() => {});
@@ -202,11 +248,20 @@ function pin(state: SandboxState, version: FileVersionId): void {
 
 function explainFailure(error: unknown, code: 'checkpointFailed' | 'restoreFailed'): unknown {
   if (error instanceof TurntableError) return error;
-  if (error instanceof Error && error.name === 'AbortError') return new TurntableError('cancelled', 'The capture was cancelled; nothing of it was kept.', { cause: error });
+  if (error instanceof Error && error.name === 'AbortError')
+    return new TurntableError('cancelled', 'The capture was cancelled; nothing of it was kept.', {
+      cause: error,
+    });
   const explained = explainWriteError(explainDatabaseError(error, 'state database'));
   if (explained instanceof TurntableError) return explained;
   const text = error instanceof Error ? error.message : String(error);
-  const next = code === 'checkpointFailed' ? 'Nothing was kept; try the checkpoint again' : 'The roots may be half way: restore again before they are mounted';
-  return new TurntableError(code, `The files could not be ${code === 'checkpointFailed' ? 'captured' : 'restored'} (${text}). ${next}.`, { cause: error });
+  const next =
+    code === 'checkpointFailed'
+      ? 'Nothing was kept; try the checkpoint again'
+      : 'The roots may be half way: restore again before they are mounted';
+  return new TurntableError(
+    code,
+    `The files could not be ${code === 'checkpointFailed' ? 'captured' : 'restored'} (${text}). ${next}.`,
+    { cause: error },
+  );
 }
-

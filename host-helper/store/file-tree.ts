@@ -73,7 +73,9 @@ export function isSymlink(entry: { readonly mode: number }): boolean {
 /** Either form: a character device 0:0, or an empty file with the attribute. */
 export function isWhiteout(entry: TreeEntry): boolean {
   if ((entry.mode & typeMask) === typeCharacter) return entry.rdevMajor === 0 && entry.rdevMinor === 0;
-  return isFile(entry) && entry.size === 0 && entry.xattrs !== '' && xattrOf(entry, whiteoutName) !== undefined;
+  return (
+    isFile(entry) && entry.size === 0 && entry.xattrs !== '' && xattrOf(entry, whiteoutName) !== undefined
+  );
 }
 
 /** A device other than the whiteout: recorded, never made again. */
@@ -128,7 +130,12 @@ export function entryFrom(
   name: string,
   stat: EntryStat,
   xattrs: readonly Xattr[],
-  parts: { readonly content?: ChunkHash; readonly target?: string; readonly base?: string; readonly link?: string },
+  parts: {
+    readonly content?: ChunkHash;
+    readonly target?: string;
+    readonly base?: string;
+    readonly link?: string;
+  },
 ): TreeEntry {
   const { mode, uid, gid, mtimeSec, mtimeNsec, rdevMajor, rdevMinor } = stat;
   const kept = xattrs.filter((xattr) => !ties.has(xattr.name));
@@ -181,7 +188,7 @@ export function encodeDirectory(entries: Iterable<TreeEntry>): Buffer {
 export function decodeDirectory(data: Buffer): TreeEntry[] {
   if (data[0] !== formatVersion) throw damaged('A directory object has an unknown format');
   const entries: TreeEntry[] = [];
-  for (let at = 1; at < data.length; ) {
+  for (let at = 1; at < data.length;) {
     const { entry, end } = decodeEntry(data, at);
     entries.push(entry);
     at = end;
@@ -211,7 +218,10 @@ export function encodeEntry(entry: TreeEntry): Buffer {
   return data;
 }
 
-export function decodeEntry(data: Buffer, start: number): { readonly entry: TreeEntry; readonly end: number } {
+export function decodeEntry(
+  data: Buffer,
+  start: number,
+): { readonly entry: TreeEntry; readonly end: number } {
   let at = start + fixedBytes;
   const text = (): string => {
     if (at + 4 > data.length) throw damaged('A directory object is cut short');

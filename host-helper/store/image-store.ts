@@ -35,11 +35,13 @@ export class DirectoryImages implements ProcessImageStore {
   /** At start: what a dead helper staged or opened goes, and images without a row; a row without an image is damage. */
   async recover(): Promise<void> {
     for (const directory of [this.#directories.staging, this.#directories.opened]) {
-      for (const name of await readdir(directory)) await rm(join(directory, name), { recursive: true, force: true });
+      for (const name of await readdir(directory))
+        await rm(join(directory, name), { recursive: true, force: true });
     }
     const rows = new Set(this.#rows().map(({ id }) => id));
     const present = await readdir(this.#directories.images);
-    for (const name of present) if (!rows.has(name)) await rm(join(this.#directories.images, name), { recursive: true, force: true });
+    for (const name of present)
+      if (!rows.has(name)) await rm(join(this.#directories.images, name), { recursive: true, force: true });
     for (const id of rows) if (!present.includes(id)) throw damaged(`The process image ${id} is missing`);
   }
 
@@ -64,7 +66,9 @@ export class DirectoryImages implements ProcessImageStore {
       moved = true;
       await syncPath(this.#directories.images);
       inTransaction(this.#database, () =>
-        this.#database.prepare('INSERT INTO image (id, bytes, created) VALUES (?, ?, ?)').run(image, bytesStored, Date.now()),
+        this.#database
+          .prepare('INSERT INTO image (id, bytes, created) VALUES (?, ?, ?)')
+          .run(image, bytesStored, Date.now()),
       );
       return { image, bytesStored };
     } catch (error) {
@@ -75,7 +79,10 @@ export class DirectoryImages implements ProcessImageStore {
 
   async open(image: string): Promise<{ readonly directory: string; release(): Promise<void> }> {
     if (!this.#rows().some(({ id }) => id === image)) {
-      throw new TurntableError('notRestorable', `The process image ${image} is not in the store. Rewind the files alone, or choose another turn.`);
+      throw new TurntableError(
+        'notRestorable',
+        `The process image ${image} is not in the store. Rewind the files alone, or choose another turn.`,
+      );
     }
     const directory = join(this.#directories.opened, `${image}-${newId()}`);
     this.#open.set(image, (this.#open.get(image) ?? 0) + 1);
@@ -103,7 +110,10 @@ export class DirectoryImages implements ProcessImageStore {
   /** Removes images that no checkpoint names and nobody has open. Returns freed bytes. */
   async collect(): Promise<number> {
     const named = new Set(
-      this.#database.prepare('SELECT DISTINCT process_image AS id FROM checkpoint WHERE process_image IS NOT NULL').all().map((row) => String(row['id'])),
+      this.#database
+        .prepare('SELECT DISTINCT process_image AS id FROM checkpoint WHERE process_image IS NOT NULL')
+        .all()
+        .map((row) => String(row['id'])),
     );
     let freed = 0;
     for (const { id, bytes, created } of this.#rows()) {
@@ -119,11 +129,14 @@ export class DirectoryImages implements ProcessImageStore {
   readonly #startedAt = Date.now() - 1;
 
   #rows(): { readonly id: string; readonly bytes: number; readonly created: number }[] {
-    return this.#database.prepare('SELECT id, bytes, created FROM image').all().map((row) => ({
-      id: String(row['id']),
-      bytes: Number(row['bytes']),
-      created: Number(row['created']),
-    }));
+    return this.#database
+      .prepare('SELECT id, bytes, created FROM image')
+      .all()
+      .map((row) => ({
+        id: String(row['id']),
+        bytes: Number(row['bytes']),
+        created: Number(row['created']),
+      }));
   }
 
   #checkStaged(directory: string): void {

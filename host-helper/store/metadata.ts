@@ -23,13 +23,24 @@ export class SqliteMetadata implements MetadataStore {
     const { id, sessionId, turn, fileVersion, processImage, position, createdAt } = checkpoint;
     inTransaction(this.#database, () => {
       if (!this.#database.prepare('SELECT 1 FROM version WHERE id = ?').get(fileVersion)) {
-        throw new TurntableError('checkpointFailed', `The file version ${fileVersion.slice(0, 12)} is not in the store. Capture the files again.`);
+        throw new TurntableError(
+          'checkpointFailed',
+          `The file version ${fileVersion.slice(0, 12)} is not in the store. Capture the files again.`,
+        );
       }
-      if (processImage !== undefined && !this.#database.prepare('SELECT 1 FROM image WHERE id = ?').get(processImage)) {
-        throw new TurntableError('checkpointFailed', `The process image ${processImage} is not in the store. Dump the processes again.`);
+      if (
+        processImage !== undefined &&
+        !this.#database.prepare('SELECT 1 FROM image WHERE id = ?').get(processImage)
+      ) {
+        throw new TurntableError(
+          'checkpointFailed',
+          `The process image ${processImage} is not in the store. Dump the processes again.`,
+        );
       }
       this.#database
-        .prepare('INSERT INTO checkpoint (id, session, turn, file_version, process_image, position, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)')
+        .prepare(
+          'INSERT INTO checkpoint (id, session, turn, file_version, process_image, position, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+        )
         .run(id, sessionId, turn, fileVersion, processImage ?? null, position, Math.trunc(createdAt));
       this.#putTurn(sessionId, turn, turnDocument);
     });
@@ -40,7 +51,11 @@ export class SqliteMetadata implements MetadataStore {
   }
 
   checkpointOf(sessionId: string, turn: number): CheckpointRecord | undefined {
-    return this.#one('SELECT * FROM checkpoint WHERE session = ? AND turn = ? ORDER BY rowid DESC LIMIT 1', sessionId, turn);
+    return this.#one(
+      'SELECT * FROM checkpoint WHERE session = ? AND turn = ? ORDER BY rowid DESC LIMIT 1',
+      sessionId,
+      turn,
+    );
   }
 
   putSession(sessionId: string, document: string): void {
@@ -64,10 +79,12 @@ export class SqliteMetadata implements MetadataStore {
   }
 
   turns(sessionId: string): readonly { readonly turn: number; readonly document: string }[] {
-    return this.#all('SELECT turn, document FROM turn WHERE session = ? ORDER BY turn', sessionId).map((row) => ({
-      turn: Number(row['turn']),
-      document: String(row['document']),
-    }));
+    return this.#all('SELECT turn, document FROM turn WHERE session = ? ORDER BY turn', sessionId).map(
+      (row) => ({
+        turn: Number(row['turn']),
+        document: String(row['document']),
+      }),
+    );
   }
 
   removeSession(sessionId: string): void {
@@ -81,7 +98,11 @@ export class SqliteMetadata implements MetadataStore {
 
   beginIntent(kind: string, sessionId: string, document: string): number {
     return inTransaction(this.#database, () =>
-      Number(this.#database.prepare('INSERT INTO intent (kind, session, document) VALUES (?, ?, ?)').run(kind, sessionId, document).lastInsertRowid),
+      Number(
+        this.#database
+          .prepare('INSERT INTO intent (kind, session, document) VALUES (?, ?, ?)')
+          .run(kind, sessionId, document).lastInsertRowid,
+      ),
     );
   }
 
@@ -89,7 +110,12 @@ export class SqliteMetadata implements MetadataStore {
     this.#write('DELETE FROM intent WHERE id = ?', id);
   }
 
-  intents(): readonly { readonly id: number; readonly kind: string; readonly sessionId: string; readonly document: string }[] {
+  intents(): readonly {
+    readonly id: number;
+    readonly kind: string;
+    readonly sessionId: string;
+    readonly document: string;
+  }[] {
     return this.#all('SELECT id, kind, session, document FROM intent ORDER BY id').map((row) => ({
       id: Number(row['id']),
       kind: String(row['kind']),
@@ -104,7 +130,9 @@ export class SqliteMetadata implements MetadataStore {
 
   #putTurn(sessionId: string, turn: number, document: string): void {
     this.#database
-      .prepare('INSERT INTO turn (session, turn, document) VALUES (?, ?, ?) ON CONFLICT (session, turn) DO UPDATE SET document = excluded.document')
+      .prepare(
+        'INSERT INTO turn (session, turn, document) VALUES (?, ?, ?) ON CONFLICT (session, turn) DO UPDATE SET document = excluded.document',
+      )
       .run(sessionId, turn, document);
   }
 

@@ -33,9 +33,14 @@ export interface StoreOptions {
 /** Throws `helperRunning` (with the pid), `storeDamaged`, `diskFull`. */
 export async function openStore({ directory, treefsPath, logger }: StoreOptions): Promise<Store> {
   const packs = join(directory, 'packs');
-  const image = { images: join(directory, 'images'), staging: join(directory, 'staging'), opened: join(directory, 'opened') };
+  const image = {
+    images: join(directory, 'images'),
+    staging: join(directory, 'staging'),
+    opened: join(directory, 'opened'),
+  };
   try {
-    for (const path of [directory, packs, image.images, image.staging, image.opened]) mkdirSync(path, { recursive: true, mode: 0o700 });
+    for (const path of [directory, packs, image.images, image.staging, image.opened])
+      mkdirSync(path, { recursive: true, mode: 0o700 });
   } catch (error) {
     throw explainWriteError(error);
   }
@@ -64,7 +69,9 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
         images,
         metadata: new SqliteMetadata(database, () => void close()),
         apply: new FolderApply(worker, chunks, versions, database, logger),
-        collect: async () => (await images.collect()) + (await collectContents(database, chunks, versions, () => files.pinned())),
+        collect: async () =>
+          (await images.collect()) +
+          (await collectContents(database, chunks, versions, () => files.pinned())),
         close,
       };
     } catch (error) {
@@ -86,10 +93,14 @@ async function lockDirectory(worker: TreeWorker, directory: string): Promise<voi
       const pid = Number(/\d+/.exec(error.text)?.[0] ?? 0);
       // A lock whose helper is dead is only held by its worker finishing a last step.
       if (attempt >= lockTries || (pid !== 0 && isAlive(pid))) {
-        throw new TurntableError('helperRunning', `Another helper (pid ${pid}) uses ${directory}. Stop it with \`turntable down\`, or use another state directory.`, {
-          data: { pid },
-          cause: error,
-        });
+        throw new TurntableError(
+          'helperRunning',
+          `Another helper (pid ${pid}) uses ${directory}. Stop it with \`turntable down\`, or use another state directory.`,
+          {
+            data: { pid },
+            cause: error,
+          },
+        );
       }
       await new Promise((resolve) => setTimeout(resolve, lockRetryMs));
     }

@@ -56,7 +56,9 @@ export class OverlayView {
   }
 
   upperChildren(directory: ViewDirectory): ReadonlyMap<string, TreeEntry> {
-    return directory.upper && isDirectory(directory.upper) ? this.#versions.directory(directory.upper.content) : new Map();
+    return directory.upper && isDirectory(directory.upper)
+      ? this.#versions.directory(directory.upper.content)
+      : new Map();
   }
 
   /** What the sandbox sees under `name`; undefined for nothing. */
@@ -83,8 +85,14 @@ export class OverlayView {
     asked.forEach(({ name, path }, index) => {
       const upper = uppers.get(name);
       const detail = details[index];
-      if (upper) result.set(name, { upper, lower: detail && isDirectory(detail.stat) ? path : undefined, meta: upper });
-      else if (detail && !isLowerWhiteout(detail)) result.set(name, { upper: undefined, lower: path, meta: lowerEntry(name, detail) });
+      if (upper)
+        result.set(name, {
+          upper,
+          lower: detail && isDirectory(detail.stat) ? path : undefined,
+          meta: upper,
+        });
+      else if (detail && !isLowerWhiteout(detail))
+        result.set(name, { upper: undefined, lower: path, meta: lowerEntry(name, detail) });
     });
     return result;
   }
@@ -101,7 +109,9 @@ export class OverlayView {
 
   /** Names in a directory, as the sandbox lists them. */
   async names(directory: ViewDirectory): Promise<string[]> {
-    const names = new Set<string>(directory.lower === undefined ? [] : await this.lowerNames(directory.lower));
+    const names = new Set<string>(
+      directory.lower === undefined ? [] : await this.lowerNames(directory.lower),
+    );
     for (const [name, entry] of this.upperChildren(directory)) {
       if (isWhiteout(entry)) names.delete(name);
       else names.add(name);
@@ -158,7 +168,14 @@ export class OverlayView {
   /** Whether a program would see the same: type, content, mode, owner and attributes. Times alone are no change. */
   async same(a: ViewEntry, b: ViewEntry): Promise<boolean> {
     const [x, y] = [a.meta, b.meta];
-    if (x.mode !== y.mode || x.uid !== y.uid || x.gid !== y.gid || x.rdevMajor !== y.rdevMajor || x.rdevMinor !== y.rdevMinor) return false;
+    if (
+      x.mode !== y.mode ||
+      x.uid !== y.uid ||
+      x.gid !== y.gid ||
+      x.rdevMajor !== y.rdevMajor ||
+      x.rdevMinor !== y.rdevMinor
+    )
+      return false;
     if (visible(x) !== visible(y)) return false;
     if (isSymlink(x)) return x.target === y.target;
     if (!isFile(x)) return true;

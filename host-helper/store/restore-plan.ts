@@ -27,7 +27,11 @@ export async function writeDifference(
   target: TreeEntry,
   count: RestoreCount,
 ): Promise<void> {
-  const restoreDirectory = async (path: string, node: IndexNode | undefined, entry: TreeEntry): Promise<void> => {
+  const restoreDirectory = async (
+    path: string,
+    node: IndexNode | undefined,
+    entry: TreeEntry,
+  ): Promise<void> => {
     const before = count.changedEntries;
     if (node?.tree !== entry.content) {
       const wanted = versions.directory(entry.content);
@@ -36,7 +40,8 @@ export async function writeDifference(
         await writer.remove(join(path, name));
         count.changedEntries++;
       }
-      for (const [name, child] of wanted) await restoreEntry(join(path, name), node?.children?.get(name), child);
+      for (const [name, child] of wanted)
+        await restoreEntry(join(path, name), node?.children?.get(name), child);
     }
     const touched = count.changedEntries !== before;
     const sameMeta = node?.entry && sameEntry({ ...node.entry, content: '' }, { ...entry, content: '' });
@@ -82,16 +87,32 @@ export async function writeDifference(
   };
 
   const canPatch = (present: TreeEntry, entry: TreeEntry): boolean =>
-    isFile(present) && present.link === '' && entry.link === '' && present.size > blockBytes && entry.size > blockBytes && chunks.has(present.content);
+    isFile(present) &&
+    present.link === '' &&
+    entry.link === '' &&
+    present.size > blockBytes &&
+    entry.size > blockBytes &&
+    chunks.has(present.content);
 
   await restoreDirectory('', current, target);
 }
 
 /** Takes from `target` what a disk does not tell (bases), where the entries are otherwise the same. Returns a path that is not, if any. */
-export function adoptBases(versions: VersionStore, node: IndexNode, target: TreeEntry, path = ''): string | undefined {
+export function adoptBases(
+  versions: VersionStore,
+  node: IndexNode,
+  target: TreeEntry,
+  path = '',
+): string | undefined {
   if (!node.entry) return path;
   const directory = isDirectory(target);
-  if (!sameEntry({ ...node.entry, content: directory ? '' : node.entry.content }, { ...target, content: directory ? '' : target.content })) return path;
+  if (
+    !sameEntry(
+      { ...node.entry, content: directory ? '' : node.entry.content },
+      { ...target, content: directory ? '' : target.content },
+    )
+  )
+    return path;
   if (node.entry.base !== target.base) node.entry = { ...node.entry, base: target.base };
   if (!directory || node.tree === target.content) return undefined;
   const wanted = versions.directory(target.content);

@@ -136,9 +136,18 @@ export class RootIndex {
         base: old?.base ?? '',
       });
       node.entry = entry;
-      if (unstable) warnings.push(`${displayName(pathOf(node))}: kept changing while it was read; this version may mix two states of it`);
-      if (isDevice(entry)) warnings.push(`${displayName(pathOf(node))}: a device node; recorded, but a restore does not make it`);
-      if (isMetacopy(entry)) warnings.push(`${displayName(pathOf(node))}: only its attributes were copied up; its content stays with the lower folder`);
+      if (unstable)
+        warnings.push(
+          `${displayName(pathOf(node))}: kept changing while it was read; this version may mix two states of it`,
+        );
+      if (isDevice(entry))
+        warnings.push(
+          `${displayName(pathOf(node))}: a device node; recorded, but a restore does not make it`,
+        );
+      if (isMetacopy(entry))
+        warnings.push(
+          `${displayName(pathOf(node))}: only its attributes were copied up; its content stays with the lower folder`,
+        );
       const ctimeMs = detail.stat.ctimeSec * 1000 + detail.stat.ctimeNsec / 1e6;
       node.signature = unstable || ctimeMs >= clockMs - sameTickMs ? unsure : detail.stat.signature;
       markChanged(node);
@@ -151,7 +160,9 @@ export class RootIndex {
     const vanished = new Set<IndexNode>();
     const take = (node: IndexNode, path: string, position: number, detail: Detail): void => {
       if (detail.error !== 0) {
-        warnings.push(`${displayName(path)}: ${detail.error === 2 ? 'vanished while it was read' : `cannot be read (errno ${detail.error})`}`);
+        warnings.push(
+          `${displayName(path)}: ${detail.error === 2 ? 'vanished while it was read' : `cannot be read (errno ${detail.error})`}`,
+        );
         vanished.add(node);
         return;
       }
@@ -173,12 +184,17 @@ export class RootIndex {
     });
     if (again.length) {
       const nodes = again.map((position) => stale[position]);
-      await worker.detail(upper, again.map((position) => paths[position] ?? ''), blockBytes, (detail) => {
-        const node = nodes[detail.index];
-        if (!node) return;
-        if (detail.content) settle(node, detail, storeSmall(sink, detail.content), detail.unstable);
-        else large.push({ node, detail });
-      });
+      await worker.detail(
+        upper,
+        again.map((position) => paths[position] ?? ''),
+        blockBytes,
+        (detail) => {
+          const node = nodes[detail.index];
+          if (!node) return;
+          if (detail.content) settle(node, detail, storeSmall(sink, detail.content), detail.unstable);
+          else large.push({ node, detail });
+        },
+      );
     }
     for (const { node, detail } of large) {
       const read = await storeLarge(worker, upper, pathOf(node), sink);
@@ -192,7 +208,8 @@ export class RootIndex {
     if (known) {
       for (const node of changed) {
         const base = known(pathOf(node))?.base;
-        if (node.entry && base !== undefined && node.entry.base !== base) node.entry = { ...node.entry, base };
+        if (node.entry && base !== undefined && node.entry.base !== base)
+          node.entry = { ...node.entry, base };
       }
     }
     return changed;
@@ -260,4 +277,3 @@ function agrees(entry: TreeEntry, detail: Detail): boolean {
     entry.mtimeNsec === stat.mtimeNsec
   );
 }
-

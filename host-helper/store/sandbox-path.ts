@@ -73,7 +73,10 @@ async function walk(
 }
 
 export function notFound(path: string): TurntableError {
-  return new TurntableError('fileNotFound', `${displayName(byteName(path))} is not there in this version. Choose another turn or path.`);
+  return new TurntableError(
+    'fileNotFound',
+    `${displayName(byteName(path))} is not there in this version. Choose another turn or path.`,
+  );
 }
 
 function split(path: string): string[] {
@@ -100,7 +103,19 @@ function startsWith(path: readonly string[], prefix: readonly string[]): boolean
 
 function rootMeta(root: TrackedRoot): TreeEntry {
   return {
-    name: root.name, mode: 0o040755, uid: 0, gid: 0, mtimeSec: 0, mtimeNsec: 0, size: 0, rdevMajor: 0, rdevMinor: 0,
-    xattrs: '', content: '', target: '', link: '', base: '',
+    name: root.name,
+    mode: 0o040755,
+    uid: 0,
+    gid: 0,
+    mtimeSec: 0,
+    mtimeNsec: 0,
+    size: 0,
+    rdevMajor: 0,
+    rdevMinor: 0,
+    xattrs: '',
+    content: '',
+    target: '',
+    link: '',
+    base: '',
   };
 }

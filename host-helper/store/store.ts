@@ -66,7 +66,11 @@ export interface FileStore {
   /** Makes the (unmounted) uppers of `roots` hold `version`. Applies only the difference when the index knows what they hold; first checks what is there. */
   restore(request: RestoreRequest): Promise<RestoreResult>;
   /** Net changes from one version to another. `lowers` tells what a whiteout hides. */
-  changes(from: FileVersionId, to: FileVersionId, roots: readonly TrackedRoot[]): Promise<readonly FileChange[]>;
+  changes(
+    from: FileVersionId,
+    to: FileVersionId,
+    roots: readonly TrackedRoot[],
+  ): Promise<readonly FileChange[]>;
   /** The contents of a path inside the sandbox in a version, falling back to the root's lower. Throws `fileNotFound`. */
   read(version: FileVersionId, roots: readonly TrackedRoot[], path: string): Promise<Uint8Array>;
   stat(version: FileVersionId, roots: readonly TrackedRoot[], path: string): Promise<FileStatus>;
@@ -112,7 +116,12 @@ export interface MetadataStore {
   /** Write-ahead notes of multi-step work (rewind, branch, apply): present after a crash means unfinished. */
   beginIntent(kind: string, sessionId: string, document: string): number;
   endIntent(id: number): void;
-  intents(): readonly { readonly id: number; readonly kind: string; readonly sessionId: string; readonly document: string }[];
+  intents(): readonly {
+    readonly id: number;
+    readonly kind: string;
+    readonly sessionId: string;
+    readonly document: string;
+  }[];
   close(): void;
 }
 
@@ -144,7 +153,10 @@ export interface ApplyResult {
 
 /** Carries a session's changes of the workspace into the developer's own folder: the only thing that ever writes there. */
 export interface WorkspaceApply {
-  previewApply(request: { readonly version: FileVersionId; readonly roots: readonly TrackedRoot[] }): Promise<readonly ApplyItem[]>;
+  previewApply(request: {
+    readonly version: FileVersionId;
+    readonly roots: readonly TrackedRoot[];
+  }): Promise<readonly ApplyItem[]>;
   /** Each file atomically; what is replaced or deleted is kept for `undoApply`. */
   applyChanges(request: ApplyRequest): Promise<ApplyResult>;
   /** Puts back what an apply changed. Throws `conflict` (data.paths) and changes nothing when the developer has since changed any of it. */

@@ -1,6 +1,17 @@
 /** The steps that change a tree, as the tree worker takes them. Only writes frames; errors come with the end of the request. */
 
-import { fileExpect, fileFsync, fileInPlace, PayloadWriter, removeExpect, removeFsync, removeOnlyEmpty, requestType, type EntryMeta, type Expectation } from './treefs-wire.ts';
+import {
+  fileExpect,
+  fileFsync,
+  fileInPlace,
+  PayloadWriter,
+  removeExpect,
+  removeFsync,
+  removeOnlyEmpty,
+  requestType,
+  type EntryMeta,
+  type Expectation,
+} from './treefs-wire.ts';
 
 type Send = (type: number, payload: Buffer) => Promise<void> | void;
 
@@ -24,14 +35,26 @@ export class TreeWriter {
   }
 
   async fileBegin(path: string, options: WriteOptions = {}): Promise<void> {
-    const flags = (options.inPlace ? fileInPlace : 0) | (options.fsync ? fileFsync : 0) | (options.expected ? fileExpect : 0);
-    await this.#send(requestType.fileBegin, new PayloadWriter().u32(flags).path(path).expectation(expectationOf(options)).build());
+    const flags =
+      (options.inPlace ? fileInPlace : 0) |
+      (options.fsync ? fileFsync : 0) |
+      (options.expected ? fileExpect : 0);
+    await this.#send(
+      requestType.fileBegin,
+      new PayloadWriter().u32(flags).path(path).expectation(expectationOf(options)).build(),
+    );
   }
 
   async fileData(offset: number, data: Uint8Array): Promise<void> {
     const stepBytes = 1 << 20;
     for (let at = 0; at < data.length; at += stepBytes) {
-      await this.#send(requestType.fileData, new PayloadWriter().u64(offset + at).bytes(data.subarray(at, at + stepBytes)).build());
+      await this.#send(
+        requestType.fileData,
+        new PayloadWriter()
+          .u64(offset + at)
+          .bytes(data.subarray(at, at + stepBytes))
+          .build(),
+      );
     }
   }
 
@@ -45,7 +68,12 @@ export class TreeWriter {
 
   async symlink(path: string, target: string, meta: EntryMeta, options: WriteOptions = {}): Promise<void> {
     const flags = (options.fsync ? fileFsync : 0) | (options.expected ? fileExpect : 0);
-    const payload = new PayloadWriter().u32(flags).path(path).expectation(expectationOf(options)).text(target).meta(meta);
+    const payload = new PayloadWriter()
+      .u32(flags)
+      .path(path)
+      .expectation(expectationOf(options))
+      .text(target)
+      .meta(meta);
     await this.#send(requestType.symlink, payload.build());
   }
 
@@ -59,9 +87,18 @@ export class TreeWriter {
   }
 
   /** With an expectation a single entry, otherwise whatever is there, a tree included. */
-  async remove(path: string, options: { readonly expected?: Expectation; readonly onlyEmpty?: boolean; readonly fsync?: boolean } = {}): Promise<void> {
-    const flags = (options.expected ? removeExpect : 0) | (options.onlyEmpty ? removeOnlyEmpty : 0) | (options.fsync ? removeFsync : 0);
-    await this.#send(requestType.remove, new PayloadWriter().u32(flags).path(path).expectation(options.expected).build());
+  async remove(
+    path: string,
+    options: { readonly expected?: Expectation; readonly onlyEmpty?: boolean; readonly fsync?: boolean } = {},
+  ): Promise<void> {
+    const flags =
+      (options.expected ? removeExpect : 0) |
+      (options.onlyEmpty ? removeOnlyEmpty : 0) |
+      (options.fsync ? removeFsync : 0);
+    await this.#send(
+      requestType.remove,
+      new PayloadWriter().u32(flags).path(path).expectation(options.expected).build(),
+    );
   }
 
   async meta(path: string, meta: EntryMeta): Promise<void> {

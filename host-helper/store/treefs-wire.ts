@@ -137,13 +137,18 @@ export class PayloadWriter {
   }
 
   bytes(value: Uint8Array): this {
-    this.#parts.push(Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.length));
+    this.#parts.push(
+      Buffer.isBuffer(value) ? value : Buffer.from(value.buffer, value.byteOffset, value.length),
+    );
     return this;
   }
 
   path(value: string): this {
     if (value.length > maxPathBytes) {
-      throw new TurntableError('internal', `The path is longer than ${maxPathBytes} bytes: ${displayName(value.slice(0, 200))}…`);
+      throw new TurntableError(
+        'internal',
+        `The path is longer than ${maxPathBytes} bytes: ${displayName(value.slice(0, 200))}…`,
+      );
     }
     return this.text(value);
   }
@@ -151,12 +156,18 @@ export class PayloadWriter {
   meta(meta: EntryMeta): this {
     const xattrs = meta.xattrs ? encodeXattrs(meta.xattrs) : Buffer.alloc(0);
     const flags = (meta.mtimeSec === undefined ? 1 : 0) | (meta.xattrs === undefined ? 2 : 0);
-    this.u32(meta.mode).u32(meta.uid).u32(meta.gid).u64(meta.mtimeSec ?? 0).u32(meta.mtimeNsec);
+    this.u32(meta.mode)
+      .u32(meta.uid)
+      .u32(meta.gid)
+      .u64(meta.mtimeSec ?? 0)
+      .u32(meta.mtimeNsec);
     return this.u32(flags).u32(xattrs.length).bytes(xattrs);
   }
 
   expectation(expected: Expectation | undefined): this {
-    return this.u64(expected?.ino ?? 0).u64(expected?.ctimeSec ?? 0).u32(expected?.ctimeNsec ?? 0);
+    return this.u64(expected?.ino ?? 0)
+      .u64(expected?.ctimeSec ?? 0)
+      .u32(expected?.ctimeNsec ?? 0);
   }
 
   build(): Buffer {
@@ -180,11 +191,14 @@ export function encodeXattrs(xattrs: readonly Xattr[]): Buffer {
 /** Sorted by name, so that equal sets are equal bytes. */
 export function decodeXattrs(data: Buffer): Xattr[] {
   const xattrs: Xattr[] = [];
-  for (let at = 0; at + 8 <= data.length; ) {
+  for (let at = 0; at + 8 <= data.length;) {
     const nameLength = data.readUInt16LE(at);
     const valueLength = data.readUInt32LE(at + 4);
     const name = data.toString('latin1', at + 8, at + 8 + nameLength);
-    xattrs.push({ name, value: Buffer.from(data.subarray(at + 8 + nameLength, at + 8 + nameLength + valueLength)) });
+    xattrs.push({
+      name,
+      value: Buffer.from(data.subarray(at + 8 + nameLength, at + 8 + nameLength + valueLength)),
+    });
     at += 8 + nameLength + valueLength;
   }
   return xattrs.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
@@ -210,7 +224,7 @@ export function decodeStat(signature: string): EntryStat {
 }
 
 export function* decodeScan(payload: Buffer): Generator<ScanRecord> {
-  for (let at = 0; at < payload.length; ) {
+  for (let at = 0; at < payload.length;) {
     if (at + scanRecordBytes > payload.length) throw malformed('scan record');
     const nameLength = payload.readUInt16LE(at + statBytes + 2);
     const end = at + scanRecordBytes + nameLength;
@@ -265,5 +279,8 @@ export function byteName(text: string): string {
 }
 
 function malformed(what: string): TurntableError {
-  return new TurntableError('internal', `The tree worker sent a malformed ${what}. Rebuild it: make -C host-helper/store/treefs`);
+  return new TurntableError(
+    'internal',
+    `The tree worker sent a malformed ${what}. Rebuild it: make -C host-helper/store/treefs`,
+  );
 }

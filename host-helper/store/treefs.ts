@@ -78,7 +78,11 @@ export class TreeWorker {
     onRecord: (record: ScanRecord) => void,
   ): Promise<{ readonly entries: number; readonly warnings: string[] }> {
     const warnings: string[] = [];
-    const payload = new PayloadWriter().u32(stayOnDevice ? 1 : 0).text(Buffer.from(root).toString('latin1')).path(start).build();
+    const payload = new PayloadWriter()
+      .u32(stayOnDevice ? 1 : 0)
+      .text(Buffer.from(root).toString('latin1'))
+      .path(start)
+      .build();
     const done = await this.#exchange(requestType.scan, payload, (reply) => {
       if (reply.type === replyType.scan) for (const record of decodeScan(reply.payload)) onRecord(record);
       else if (reply.type === replyType.warning) {
@@ -104,12 +108,21 @@ export class TreeWorker {
   }
 
   /** Attributes, link targets and (up to `inlineLimit` bytes) contents, in the order asked for. */
-  async detail(root: string, paths: readonly string[], inlineLimit: number, onDetail: (detail: Detail) => void): Promise<void> {
-    for (let at = 0; at < paths.length; ) {
+  async detail(
+    root: string,
+    paths: readonly string[],
+    inlineLimit: number,
+    onDetail: (detail: Detail) => void,
+  ): Promise<void> {
+    for (let at = 0; at < paths.length;) {
       const from = at;
       let size = 0;
-      while (at < paths.length && at - from < 2000 && size < maxPayloadBytes / 4) size += (paths[at++]?.length ?? 0) + 4;
-      const writer = new PayloadWriter().u32(inlineLimit).text(Buffer.from(root).toString('latin1')).u32(at - from);
+      while (at < paths.length && at - from < 2000 && size < maxPayloadBytes / 4)
+        size += (paths[at++]?.length ?? 0) + 4;
+      const writer = new PayloadWriter()
+        .u32(inlineLimit)
+        .text(Buffer.from(root).toString('latin1'))
+        .u32(at - from);
       for (const path of paths.slice(from, at)) writer.path(path);
       await this.#exchange(requestType.detail, writer.build(), (reply) => {
         if (reply.type !== replyType.detail) return;
@@ -150,19 +163,32 @@ export class TreeWorker {
 
   /** Makes everything on the file system that holds `root` durable. */
   async sync(root: string): Promise<void> {
-    await this.#exchange(requestType.sync, new PayloadWriter().text(Buffer.from(root).toString('latin1')).build());
+    await this.#exchange(
+      requestType.sync,
+      new PayloadWriter().text(Buffer.from(root).toString('latin1')).build(),
+    );
   }
 
   /** Removes the overlay attributes that name one mount's inodes from every directory below `root`. */
   async stripTies(root: string): Promise<void> {
-    await this.#exchange(requestType.strip, new PayloadWriter().text(Buffer.from(root).toString('latin1')).build());
+    await this.#exchange(
+      requestType.strip,
+      new PayloadWriter().text(Buffer.from(root).toString('latin1')).build(),
+    );
   }
 
-  async punch(root: string, path: string, ranges: readonly { readonly offset: number; readonly length: number }[]): Promise<number> {
+  async punch(
+    root: string,
+    path: string,
+    ranges: readonly { readonly offset: number; readonly length: number }[],
+  ): Promise<number> {
     let freed = 0;
     for (let at = 0; at < ranges.length; at += 10_000) {
       const part = ranges.slice(at, at + 10_000);
-      const writer = new PayloadWriter().text(Buffer.from(root).toString('latin1')).path(path).u32(part.length);
+      const writer = new PayloadWriter()
+        .text(Buffer.from(root).toString('latin1'))
+        .path(path)
+        .u32(part.length);
       for (const range of part) writer.u64(range.offset).u64(range.length);
       freed += (await this.#exchange(requestType.punch, writer.build())).bytes;
     }
@@ -170,10 +196,15 @@ export class TreeWorker {
   }
 
   /** Changes the tree below `root` by the steps that `write` sends. The first failing step ends it (TreeError). `sync`: durable when it resolves. */
-  async apply(root: string, sync: boolean, write: (writer: TreeWriter) => Promise<void>): Promise<{ readonly steps: number; readonly bytes: number }> {
+  async apply(
+    root: string,
+    sync: boolean,
+    write: (writer: TreeWriter) => Promise<void>,
+  ): Promise<{ readonly steps: number; readonly bytes: number }> {
     return await this.#exclusive(async (child) => {
       const request = ++this.#request;
-      const send = (type: number, payload: Buffer): Promise<void> | void => this.#send(child, request, type, payload);
+      const send = (type: number, payload: Buffer): Promise<void> | void =>
+        this.#send(child, request, type, payload);
       await send(requestType.apply, new PayloadWriter().text(Buffer.from(root).toString('latin1')).build());
       let failure: unknown;
       try {
@@ -181,7 +212,10 @@ export class TreeWorker {
       } catch (error) {
         failure = error;
       }
-      await send(requestType.applyEnd, new PayloadWriter().u32(sync && failure === undefined ? 1 : 0).build());
+      await send(
+        requestType.applyEnd,
+        new PayloadWriter().u32(sync && failure === undefined ? 1 : 0).build(),
+      );
       try {
         const done = await this.#collect(request, undefined);
         if (failure !== undefined) throw failure;
@@ -230,20 +264,28 @@ export class TreeWorker {
     const child = spawn(this.#path, [], { stdio: ['pipe', 'pipe', 'pipe'], detached: true });
     child.on('error', (error) => this.#log.error('The tree worker cannot run', { error }));
     child.stdin.on('error', () => {});
-    child.stderr.on('data', (data: Buffer) => this.#log.warn('Tree worker', { text: data.toString().trim().slice(0, 1000) }));
+    child.stderr.on('data', (data: Buffer) =>
+      this.#log.warn('Tree worker', { text: data.toString().trim().slice(0, 1000) }),
+    );
     this.#child = child;
     this.#replies = readReplies(child.stdout);
     const lock = this.#lock;
     if (lock) {
       const request = ++this.#request;
-      await this.#send(child, request, requestType.lock, new PayloadWriter().path(lock.path).u32(lock.pid).build());
+      await this.#send(
+        child,
+        request,
+        requestType.lock,
+        new PayloadWriter().path(lock.path).u32(lock.pid).build(),
+      );
       await this.#collect(request, undefined);
     }
     return child;
   }
 
   #send(child: Child, request: number, type: number, payload: Buffer): Promise<void> | void {
-    if (payload.length > maxPayloadBytes) throw new TurntableError('internal', 'A request to the tree worker is too large.');
+    if (payload.length > maxPayloadBytes)
+      throw new TurntableError('internal', 'A request to the tree worker is too large.');
     const header = Buffer.allocUnsafe(headerBytes);
     header.writeUInt32LE(payload.length, 0);
     header.writeUInt16LE(type, 4);
@@ -275,12 +317,19 @@ export class TreeWorker {
       if (!next || next.done) {
         this.#child?.kill('SIGKILL');
         this.#child = undefined;
-        throw new TurntableError('internal', `The tree worker (${this.#path}) ended in the middle of request ${request}. Try again; if it repeats, see the helper's log.`, failure === undefined ? {} : { cause: failure });
+        throw new TurntableError(
+          'internal',
+          `The tree worker (${this.#path}) ended in the middle of request ${request}. Try again; if it repeats, see the helper's log.`,
+          failure === undefined ? {} : { cause: failure },
+        );
       }
       const reply = next.value;
       if (reply.type === replyType.done) {
         if (failure !== undefined) throw failure;
-        return { count: Number(reply.payload.readBigUInt64LE(0)), bytes: Number(reply.payload.readBigUInt64LE(8)) };
+        return {
+          count: Number(reply.payload.readBigUInt64LE(0)),
+          bytes: Number(reply.payload.readBigUInt64LE(8)),
+        };
       }
       if (reply.type === replyType.failed) {
         const { errno, text } = decodeFailure(reply.payload);
@@ -317,7 +366,8 @@ async function* readReplies(stream: Readable): AsyncGenerator<Reply> {
       wanted = headerBytes;
       while (data.length >= headerBytes) {
         const length = data.readUInt32LE(0);
-        if (length > maxPayloadBytes) throw new TurntableError('internal', 'The tree worker sent an oversized frame.');
+        if (length > maxPayloadBytes)
+          throw new TurntableError('internal', 'The tree worker sent an oversized frame.');
         if (data.length < headerBytes + length) {
           wanted = headerBytes + length;
           break;

@@ -36,7 +36,8 @@ export async function changesOfRoot(
     const names = new Set([...upperA.keys(), ...upperB.keys()]);
     if (a.lower !== b.lower) {
       for (const directory of [a, b]) {
-        if (directory.lower !== undefined) for (const name of await view.lowerNames(directory.lower)) names.add(name);
+        if (directory.lower !== undefined)
+          for (const name of await view.lowerNames(directory.lower)) names.add(name);
       }
     }
     const differing = [...names].sort().filter((name) => {
@@ -68,7 +69,12 @@ export async function changesOfRoot(
 
   const everything = async (path: string, entry: ViewEntry, change: 'added' | 'removed'): Promise<void> => {
     if (full()) return;
-    changes.push({ path, change, before: change === 'removed' ? entry : undefined, after: change === 'added' ? entry : undefined });
+    changes.push({
+      path,
+      change,
+      before: change === 'removed' ? entry : undefined,
+      after: change === 'added' ? entry : undefined,
+    });
     if (!isDirectory(entry.meta)) return;
     for (const [name, child] of await view.children(entry, await view.names(entry))) {
       await everything(join(path, name), child, change);
@@ -95,7 +101,14 @@ export function toFileChange(root: TrackedRoot, change: RootChange): FileChange 
 /** Equal as far as the upper goes; the base is only remembered and a mere time is no change. */
 function unchanged(x: TreeEntry, y: TreeEntry): boolean {
   return (
-    x.content === y.content && x.mode === y.mode && x.uid === y.uid && x.gid === y.gid && x.size === y.size &&
-    x.xattrs === y.xattrs && x.target === y.target && x.rdevMajor === y.rdevMajor && x.rdevMinor === y.rdevMinor
+    x.content === y.content &&
+    x.mode === y.mode &&
+    x.uid === y.uid &&
+    x.gid === y.gid &&
+    x.size === y.size &&
+    x.xattrs === y.xattrs &&
+    x.target === y.target &&
+    x.rdevMajor === y.rdevMajor &&
+    x.rdevMinor === y.rdevMinor
   );
 }

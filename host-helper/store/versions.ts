@@ -31,7 +31,9 @@ export class VersionStore {
   /** The id and row of a version. Call inside the transaction that makes its objects durable. */
   static describe(roots: VersionRoots): { readonly id: FileVersionId; readonly row: string } {
     const sorted = [...roots].sort(([a], [b]) => (a < b ? -1 : 1));
-    const row = JSON.stringify(sorted.map(([name, entry]) => ({ name, entry: encodeEntry(entry).toString('base64') })));
+    const row = JSON.stringify(
+      sorted.map(([name, entry]) => ({ name, entry: encodeEntry(entry).toString('base64') })),
+    );
     return { id: hexOf(hashOf(Buffer.from(row))), row };
   }
 
@@ -46,10 +48,16 @@ export class VersionStore {
   /** Throws `notRestorable` for a version that is not (or no longer) there. */
   roots(id: FileVersionId): VersionRoots {
     const row = this.#database.prepare('SELECT roots FROM version WHERE id = ?').get(id);
-    if (!row) throw new TurntableError('notRestorable', `The file version ${id.slice(0, 12)} is not in the store. Choose another turn.`);
+    if (!row)
+      throw new TurntableError(
+        'notRestorable',
+        `The file version ${id.slice(0, 12)} is not in the store. Choose another turn.`,
+      );
     const parsed = rootsSchema.safeParse(JSON.parse(String(row['roots'])));
     if (!parsed.success) throw damaged(`The file version ${id.slice(0, 12)} cannot be read`, parsed.error);
-    return new Map(parsed.data.map(({ name, entry }) => [name, decodeEntry(Buffer.from(entry, 'base64'), 0).entry]));
+    return new Map(
+      parsed.data.map(({ name, entry }) => [name, decodeEntry(Buffer.from(entry, 'base64'), 0).entry]),
+    );
   }
 
   /** Children of a directory object, by name. */
@@ -78,7 +86,10 @@ export class VersionStore {
   }
 
   ids(): string[] {
-    return this.#database.prepare('SELECT id FROM version').all().map((row) => String(row['id']));
+    return this.#database
+      .prepare('SELECT id FROM version')
+      .all()
+      .map((row) => String(row['id']));
   }
 
   /** At start: every checkpoint's version is there. Throws `storeDamaged`. */
