@@ -93,7 +93,7 @@ class SentryProcess implements Sentry {
     });
     this.#exited = new Promise((settle) => {
       child.once('error', (error) => (this.#died(error.message), settle()));
-      child.once('close', (code, signal) => (this.#died(`it ended with ${signal ?? code}`), settle()));
+      child.once('close', (code, signal) => (this.#died(`it ended with ${signal ?? String(code)}`), settle()));
     });
     child.stdin.on('error', (error) => this.#died(error.message));
     child.stdout.on('data', (piece: Buffer) => this.#receive(piece));
