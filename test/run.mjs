@@ -24,10 +24,32 @@ process.chdir(root);
 const minuteMs = 60_000;
 /** `privileged` suites run as root (through sudo where needed); `chatty` ones print every test as it ends. */
 const suites = [
-  { name: 'static', commands: { 'types are sound (tsc --build)': ['tsc', '--build'], 'lint finds nothing': ['eslint', '--cache', '--cache-location', '.cache/eslint/', '.'] }, atOnce: 1, timeoutMs: 10 * minuteMs },
+  {
+    name: 'static',
+    commands: {
+      'types are sound (tsc --build)': ['tsc', '--build'],
+      'lint finds nothing': ['eslint', '--cache', '--cache-location', '.cache/eslint/', '.'],
+    },
+    atOnce: 1,
+    timeoutMs: 10 * minuteMs,
+  },
   { name: 'unit', files: 'test/unit/**/*.test.ts', atOnce: 2, timeoutMs: 2 * minuteMs },
-  { name: 'integration', files: 'test/integration/**/*.test.ts', atOnce: 1, timeoutMs: 10 * minuteMs, privileged: true, chatty: true },
-  { name: 'extension', files: 'test/extension/*.test.ts', atOnce: 1, timeoutMs: 15 * minuteMs, privileged: true, chatty: true },
+  {
+    name: 'integration',
+    files: 'test/integration/**/*.test.ts',
+    atOnce: 1,
+    timeoutMs: 10 * minuteMs,
+    privileged: true,
+    chatty: true,
+  },
+  {
+    name: 'extension',
+    files: 'test/extension/*.test.ts',
+    atOnce: 1,
+    timeoutMs: 15 * minuteMs,
+    privileged: true,
+    chatty: true,
+  },
 ];
 
 const { values: options, positionals: filters } = parseArgs({
@@ -70,11 +92,26 @@ const shape = { passed: paint('green', '✓'), failed: paint('red', '✗'), skip
 const run = { runId, directory, alone: process.env.CI !== undefined };
 const before = traces(run);
 const plan = suites.map((suite) => ({ suite, jobs: jobsOf(suite) })).filter(({ jobs }) => jobs.length > 0);
-if (plan.length === 0) record({ suite: 'run', file: '', name: `no test matches ${filters.join(' ')}`, outcome: 'failed', error: 'Suites are static, unit, integration and extension; anything else is a path.', tookMs: 0 });
+if (plan.length === 0)
+  record({
+    suite: 'run',
+    file: '',
+    name: `no test matches ${filters.join(' ')}`,
+    outcome: 'failed',
+    error: 'Suites are static, unit, integration and extension; anything else is a path.',
+    tookMs: 0,
+  });
 for (const { suite, jobs } of plan) await runSuite(suite, jobs);
 
 const left = await leftovers(before, run, 5000);
-record({ suite: 'run', file: 'test/run.mjs', name: 'nothing of Turntable is left on the machine', outcome: left.length === 0 ? 'passed' : 'failed', error: left.join('\n'), tookMs: 0 });
+record({
+  suite: 'run',
+  file: 'test/run.mjs',
+  name: 'nothing of Turntable is left on the machine',
+  outcome: left.length === 0 ? 'passed' : 'failed',
+  error: left.join('\n'),
+  tookMs: 0,
+});
 try {
   if (left.length === 0) rmSync(directory, { recursive: true, force: true });
 } catch (error) {
@@ -86,10 +123,14 @@ summarize();
 function jobsOf(suite) {
   const all = suite.commands
     ? Object.entries(suite.commands).map(([name, argv]) => ({ name, argv }))
-    : globSync(suite.files, { exclude: (path) => path.includes('node_modules') }).sort().map((file) => ({ file }));
+    : globSync(suite.files, { exclude: (path) => path.includes('node_modules') })
+        .sort()
+        .map((file) => ({ file }));
   if (filters.length === 0 || filters.includes(suite.name)) return all;
   const paths = filters.map((filter) => filter.replace(/^\.\//, '').replace(/\/$/, ''));
-  return all.filter(({ file }) => file !== undefined && paths.some((path) => file === path || file.startsWith(path + '/')));
+  return all.filter(
+    ({ file }) => file !== undefined && paths.some((path) => file === path || file.startsWith(path + '/')),
+  );
 }
 
 async function runSuite(suite, jobs) {
@@ -107,15 +148,35 @@ async function runSuite(suite, jobs) {
 
 async function runCommand(suite, { name, argv }) {
   const { code, output, tookMs, timedOut } = await execute(argv, suite.timeoutMs, () => false);
-  record({ suite: suite.name, file: argv[0], name, outcome: code === 0 ? 'passed' : 'failed', error: timedOut ? `timed out\n${output}` : output, tookMs }, true);
+  record(
+    {
+      suite: suite.name,
+      file: argv[0],
+      name,
+      outcome: code === 0 ? 'passed' : 'failed',
+      error: timedOut ? `timed out\n${output}` : output,
+      tookMs,
+    },
+    true,
+  );
 }
 
 async function runFile(suite, file) {
-  const argv = ['node', '--disable-warning=ExperimentalWarning', '--test-reporter=./test/support/line-reporter.mjs'];
+  const argv = [
+    'node',
+    '--disable-warning=ExperimentalWarning',
+    '--test-reporter=./test/support/line-reporter.mjs',
+  ];
   if (options.name !== undefined) argv.push(`--test-name-pattern=${options.name}`);
   argv.push(file);
   if (suite.privileged && process.getuid() !== 0) {
-    argv.unshift('sudo', 'env', ...['PATH', 'TMPDIR', 'TURNTABLE_TEST_RUN', 'HOME', 'CI'].flatMap((key) => (env[key] === undefined ? [] : [`${key}=${env[key]}`])));
+    argv.unshift(
+      'sudo',
+      'env',
+      ...['PATH', 'TMPDIR', 'TURNTABLE_TEST_RUN', 'HOME', 'CI'].flatMap((key) =>
+        env[key] === undefined ? [] : [`${key}=${env[key]}`],
+      ),
+    );
   }
   /** @type {Result[]} */
   const own = [];
@@ -132,10 +193,13 @@ async function runFile(suite, file) {
   const failedTests = count('failed');
   const fail = (name) => keep({ suite: suite.name, file, name, outcome: 'failed', error: output, tookMs });
   if (timedOut) fail(`the file did not end within ${seconds(suite.timeoutMs)} and was killed`);
-  else if (code !== 0 && failedTests === 0) fail(`the file ended with code ${code}, though no test of it failed`);
+  else if (code !== 0 && failedTests === 0)
+    fail(`the file ended with code ${code}, though no test of it failed`);
   else if (own.length === 0 && options.name === undefined) fail('the file holds no test');
-  else if (failedTests > 0 && output.trim() !== '') console.log(indent(paint('dim', `what ${file} printed:\n${output}`), 4));
-  if (!suite.chatty && !options.verbose && count('failed') === 0) console.log(`  ${shape.passed} ${file}  ${paint('dim', `${count('passed')} in ${seconds(tookMs)}`)}`);
+  else if (failedTests > 0 && output.trim() !== '')
+    console.log(indent(paint('dim', `what ${file} printed:\n${output}`), 4));
+  if (!suite.chatty && !options.verbose && count('failed') === 0)
+    console.log(`  ${shape.passed} ${file}  ${paint('dim', `${count('passed')} in ${seconds(tookMs)}`)}`);
 }
 
 /** Runs a command in a process group of its own. Lines for which `take` returns false are its output (the last 8,000 characters are kept). */
@@ -147,7 +211,9 @@ async function execute(argv, timeoutMs, take) {
   const print = (line) => {
     if (line !== '' && !take(line)) output = (output + line + '\n').slice(-8000);
   };
-  const readers = [child.stdout, child.stderr].map((stream) => createInterface({ input: stream }).on('line', print));
+  const readers = [child.stdout, child.stderr].map((stream) =>
+    createInterface({ input: stream }).on('line', print),
+  );
   const allRead = Promise.all(readers.map((reader) => new Promise((closed) => reader.once('close', closed))));
   let timedOut = false;
   const timer = setTimeout(() => {
@@ -185,7 +251,10 @@ function end(child, signal) {
 function record(result, show = true) {
   results.push(result);
   if (!show) return;
-  const where = result.outcome === 'passed' ? '' : paint('dim', `  ${result.file}${result.line === undefined ? '' : `:${result.line}`}`);
+  const where =
+    result.outcome === 'passed'
+      ? ''
+      : paint('dim', `  ${result.file}${result.line === undefined ? '' : `:${result.line}`}`);
   console.log(`  ${shape[result.outcome]} ${result.name}  ${paint('dim', seconds(result.tookMs))}${where}`);
   if (result.outcome === 'skipped') console.log(`      ${paint('yellow', `skipped: ${result.reason}`)}`);
   if (result.outcome === 'failed' && result.error) console.log(indent(result.error, 6));
@@ -196,11 +265,15 @@ function summarize() {
   const failed = of('failed');
   if (of('skipped').length > 0) {
     console.log(paint('yellow', '\nskipped'));
-    for (const { file, name, reason } of of('skipped')) console.log(`  ${shape.skipped} ${file}: ${name}\n      ${reason}`);
+    for (const { file, name, reason } of of('skipped'))
+      console.log(`  ${shape.skipped} ${file}: ${name}\n      ${reason}`);
   }
   if (failed.length > 0) {
     console.log(paint('red', '\nfailed'));
-    for (const { file, line, name, error } of failed) console.log(`  ${shape.failed} ${file}${line === undefined ? '' : `:${line}`}: ${name}${error ? `\n${indent(error, 6)}` : ''}`);
+    for (const { file, line, name, error } of failed)
+      console.log(
+        `  ${shape.failed} ${file}${line === undefined ? '' : `:${line}`}: ${name}${error ? `\n${indent(error, 6)}` : ''}`,
+      );
   }
   console.log('');
   for (const { name, tookMs } of times) {
@@ -212,5 +285,9 @@ function summarize() {
 }
 
 function indent(text, width) {
-  return text.trimEnd().split('\n').map((line) => ' '.repeat(width) + line).join('\n');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => ' '.repeat(width) + line)
+    .join('\n');
 }

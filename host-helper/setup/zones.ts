@@ -31,21 +31,76 @@ export interface Zone {
 /** First match wins. */
 export const zones: readonly Zone[] = [
   { name: 'protocol', files: /^host-helper\/protocol\//, may: [], packages: [/^zod$/] },
-  { name: 'oci backend', files: /^host-helper\/sandbox\/oci\//, may: ['host-helper/'], packages: [/./], not: otherBackends('oci') },
-  { name: 'docker backend', files: /^host-helper\/sandbox\/docker\//, may: ['host-helper/'], packages: [/./], not: otherBackends('docker') },
-  { name: 'microvm backend', files: /^host-helper\/sandbox\/microvm\//, may: ['host-helper/'], packages: [/./], not: otherBackends('microvm') },
-  { name: 'sandbox interface', files: /^host-helper\/sandbox\/[^/]+\.ts$/, may: ['host-helper/protocol/'], packages: [node], not: otherBackends('') },
-  { name: 'command line', files: /^host-helper\/cli\//, may: ['host-helper/protocol/', 'host-helper/main.ts', 'host-helper/log.ts'], packages: [node, /^(commander|cli-table3|node-diff3|ws|zod)$/] },
-  { name: 'helper', files: /^host-helper\//, may: [], packages: [/./], not: [{ from: /^vscode$/, why: 'the helper runs without VS Code' }] },
-  { name: 'webview', files: /^webview\//, may: ['host-helper/protocol/'], packages: [/^(lit|zod)(\/|$)/, /^@vscode\/webview-ui-toolkit/] },
-  { name: 'extension', files: /^extension\//, may: ['host-helper/protocol/', 'webview/messages.ts'], packages: [node, /^(vscode|ws|zod)$/] },
-  { name: 'tests', files: /^test\//, may: ['host-helper/', 'extension/', 'webview/', 'bpf/'], packages: [/./] },
+  {
+    name: 'oci backend',
+    files: /^host-helper\/sandbox\/oci\//,
+    may: ['host-helper/'],
+    packages: [/./],
+    not: otherBackends('oci'),
+  },
+  {
+    name: 'docker backend',
+    files: /^host-helper\/sandbox\/docker\//,
+    may: ['host-helper/'],
+    packages: [/./],
+    not: otherBackends('docker'),
+  },
+  {
+    name: 'microvm backend',
+    files: /^host-helper\/sandbox\/microvm\//,
+    may: ['host-helper/'],
+    packages: [/./],
+    not: otherBackends('microvm'),
+  },
+  {
+    name: 'sandbox interface',
+    files: /^host-helper\/sandbox\/[^/]+\.ts$/,
+    may: ['host-helper/protocol/'],
+    packages: [node],
+    not: otherBackends(''),
+  },
+  {
+    name: 'command line',
+    files: /^host-helper\/cli\//,
+    may: ['host-helper/protocol/', 'host-helper/main.ts', 'host-helper/log.ts'],
+    packages: [node, /^(commander|cli-table3|node-diff3|ws|zod)$/],
+  },
+  {
+    name: 'helper',
+    files: /^host-helper\//,
+    may: [],
+    packages: [/./],
+    not: [{ from: /^vscode$/, why: 'the helper runs without VS Code' }],
+  },
+  {
+    name: 'webview',
+    files: /^webview\//,
+    may: ['host-helper/protocol/'],
+    packages: [/^(lit|zod)(\/|$)/, /^@vscode\/webview-ui-toolkit/],
+  },
+  {
+    name: 'extension',
+    files: /^extension\//,
+    may: ['host-helper/protocol/', 'webview/messages.ts'],
+    packages: [node, /^(vscode|ws|zod)$/],
+  },
+  {
+    name: 'tests',
+    files: /^test\//,
+    may: ['host-helper/', 'extension/', 'webview/', 'bpf/'],
+    packages: [/./],
+  },
   { name: 'bpf', files: /^bpf\//, may: ['host-helper/inspector/'], packages: [node] },
 ];
 
 function otherBackends(own: string): readonly Ban[] {
   const others = ['oci', 'docker', 'microvm'].filter((name) => name !== own).join('|');
-  return [{ from: new RegExp(`^host-helper/sandbox/(${others})/`), why: 'sandbox backends know only sandbox.ts, never each other' }];
+  return [
+    {
+      from: new RegExp(`^host-helper/sandbox/(${others})/`),
+      why: 'sandbox backends know only sandbox.ts, never each other',
+    },
+  ];
 }
 
 /** The zone of a path relative to the project's root, with forward slashes, or undefined. */
@@ -58,12 +113,19 @@ export function refusal(path: string, specifier: string): string | undefined {
   const zone = zoneOf(path);
   if (zone === undefined) return `${path} is in no zone: give its folder one in host-helper/setup/zones.ts.`;
   const local = specifier.startsWith('.');
-  const target = local ? relative(root, resolve(root, dirname(path), specifier)).split(sep).join('/') : specifier;
+  const target = local
+    ? relative(root, resolve(root, dirname(path), specifier))
+        .split(sep)
+        .join('/')
+    : specifier;
   for (const { from, why } of zone.not ?? []) {
     if (from.test(target)) return `The ${zone.name} zone must not import ${target}: ${why}.`;
   }
   const allowed = local
-    ? zone.files.test(target) || zone.may.some((prefix) => target === prefix || (prefix.endsWith('/') && target.startsWith(prefix)))
+    ? zone.files.test(target) ||
+      zone.may.some((prefix) => target === prefix || (prefix.endsWith('/') && target.startsWith(prefix)))
     : zone.packages.some((pattern) => pattern.test(specifier));
-  return allowed ? undefined : `The ${zone.name} zone must not import ${target} (host-helper/setup/zones.ts says what it may).`;
+  return allowed
+    ? undefined
+    : `The ${zone.name} zone must not import ${target} (host-helper/setup/zones.ts says what it may).`;
 }

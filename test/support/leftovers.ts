@@ -21,7 +21,9 @@ export interface TestRun {
 /** Lines that name each thing of Turntable on this machine. */
 export function traces(run: TestRun): Set<string> {
   const mounted = mountPoints();
-  const foreign = run.alone ? [] : mounted.filter((path) => !path.startsWith(run.directory) && !path.startsWith('/run/netns/'));
+  const foreign = run.alone
+    ? []
+    : mounted.filter((path) => !path.startsWith(run.directory) && !path.startsWith('/run/netns/'));
   const named = [
     ...mounted.map((path) => `mount ${path}`),
     ...networkNamespaces().map((name) => `network namespace ${name}`),
@@ -29,13 +31,20 @@ export function traces(run: TestRun): Set<string> {
   ];
   const foreignNames = installationsOf(foreign, networkNamespaces());
   return new Set([
-    ...named.filter((trace) => !foreign.includes(trace.replace('mount ', '')) && !foreignNames.some((name) => trace.includes(name))),
+    ...named.filter(
+      (trace) =>
+        !foreign.includes(trace.replace('mount ', '')) && !foreignNames.some((name) => trace.includes(name)),
+    ),
     ...processes(run),
   ]);
 }
 
 /** What is there now and was not in `before`, after giving it `patienceMs` to go away. */
-export async function leftovers(before: ReadonlySet<string>, run: TestRun, patienceMs: number): Promise<string[]> {
+export async function leftovers(
+  before: ReadonlySet<string>,
+  run: TestRun,
+  patienceMs: number,
+): Promise<string[]> {
   const deadline = Date.now() + patienceMs;
   for (;;) {
     const left = [...traces(run)].filter((trace) => !before.has(trace));
@@ -46,8 +55,12 @@ export async function leftovers(before: ReadonlySet<string>, run: TestRun, patie
 
 /** The common prefix (one state directory's) of namespaces whose sandboxes are mounted at `paths`: …/sandboxes/ID/… and PREFIX-ID. */
 function installationsOf(paths: readonly string[], namespaces: readonly string[]): string[] {
-  const ids = new Set(paths.map((path) => /\/sandboxes\/([^/]+)\//.exec(path)?.[1]).filter((id) => id !== undefined));
-  return namespaces.flatMap((name) => [...ids].filter((id) => name.endsWith(`-${id}`)).map((id) => name.slice(0, -id.length - 1)));
+  const ids = new Set(
+    paths.map((path) => /\/sandboxes\/([^/]+)\//.exec(path)?.[1]).filter((id) => id !== undefined),
+  );
+  return namespaces.flatMap((name) =>
+    [...ids].filter((id) => name.endsWith(`-${id}`)).map((id) => name.slice(0, -id.length - 1)),
+  );
 }
 
 function mountPoints(): string[] {

@@ -20,7 +20,12 @@ export default async function* report(source) {
     if (error?.failureType === 'subtestsFailed') continue;
     const record = {
       name: [...path.slice(0, data.nesting), data.name].join(' › '),
-      outcome: data.skip !== undefined || data.todo !== undefined ? 'skipped' : type === 'test:pass' ? 'passed' : 'failed',
+      outcome:
+        data.skip !== undefined || data.todo !== undefined
+          ? 'skipped'
+          : type === 'test:pass'
+            ? 'passed'
+            : 'failed',
       reason: reasonOf(data.skip) ?? reasonOf(data.todo),
       tookMs: data.details.duration_ms,
       line: data.line,
@@ -38,5 +43,7 @@ function reasonOf(value) {
 function describe(error) {
   const text = inspect(error, { depth: 4 });
   // Where the runner itself called the test says nothing.
-  return text.replace(/^ +at .*node:(?:internal|async_hooks).*$\n?/gm, '').replace(/^ +at async Promise\.all.*$\n?/gm, '');
+  return text
+    .replace(/^ +at .*node:(?:internal|async_hooks).*$\n?/gm, '')
+    .replace(/^ +at async Promise\.all.*$\n?/gm, '');
 }

@@ -14,7 +14,10 @@ const setup = join(root, 'host-helper/setup');
 describe('step', () => {
   const run = (script: string): string => {
     using directory = temporary();
-    const result = spawnSync('sh', ['-euc', `. ${setup}/steps.sh\n${script}`], { cwd: directory.path, encoding: 'utf8' });
+    const result = spawnSync('sh', ['-euc', `. ${setup}/steps.sh\n${script}`], {
+      cwd: directory.path,
+      encoding: 'utf8',
+    });
     return result.stdout + result.stderr;
   };
 
@@ -29,12 +32,16 @@ describe('step', () => {
   });
 
   test('runs it again when its output is gone', () => {
-    const output = run('for i in 1 2; do step made key made sh -c "echo ran >>count; touch made"; rm made; done; wc -l <count');
+    const output = run(
+      'for i in 1 2; do step made key made sh -c "echo ran >>count; touch made"; rm made; done; wc -l <count',
+    );
     assert.match(output, /^2$/m);
   });
 
   test('says what failed, shows its last words, and remembers nothing', () => {
-    const output = run('step bad key - sh -c "echo the reason; exit 7" || echo "code $?"; [ ! -e .cache/setup/bad ] && echo forgotten');
+    const output = run(
+      'step bad key - sh -c "echo the reason; exit 7" || echo "code $?"; [ ! -e .cache/setup/bad ] && echo forgotten',
+    );
     assert.match(output, /bad +failed \(exit code 7\)/);
     assert.match(output, / {4}the reason/);
     assert.match(output, /code 7/);
@@ -49,10 +56,16 @@ describe('step', () => {
 describe('packages-installed', () => {
   const installed = (wanted: object, present: object | undefined): boolean => {
     using directory = temporary();
-    writeFileSync(join(directory.path, 'package-lock.json'), JSON.stringify({ packages: { '': {}, ...wanted } }));
+    writeFileSync(
+      join(directory.path, 'package-lock.json'),
+      JSON.stringify({ packages: { '': {}, ...wanted } }),
+    );
     if (present !== undefined) {
       mkdirSync(join(directory.path, 'node_modules'));
-      writeFileSync(join(directory.path, 'node_modules/.package-lock.json'), JSON.stringify({ packages: present }));
+      writeFileSync(
+        join(directory.path, 'node_modules/.package-lock.json'),
+        JSON.stringify({ packages: present }),
+      );
     }
     return spawnSync(process.execPath, [join(setup, 'packages-installed.mjs'), directory.path]).status === 0;
   };
@@ -60,7 +73,8 @@ describe('packages-installed', () => {
 
   test('is content with what the lockfile asks for', () => assert.equal(installed(one, one), true));
   test('sees a missing folder', () => assert.equal(installed(one, undefined), false));
-  test('sees another version', () => assert.equal(installed(one, { 'node_modules/a': { version: '1.0.1' } }), false));
+  test('sees another version', () =>
+    assert.equal(installed(one, { 'node_modules/a': { version: '1.0.1' } }), false));
   test('sees a missing package', () => assert.equal(installed(one, {}), false));
   test('does without an optional package of another platform', () => {
     assert.equal(installed({ 'node_modules/b': { version: '1.0.0', optional: true } }, {}), true);
@@ -83,7 +97,9 @@ describe('scripts', () => {
   });
 
   test('a CRIU that is not there fails the self-test with its name', () => {
-    const result = spawnSync('bash', [join(setup, 'criu-selftest.sh'), '/nowhere/criu'], { encoding: 'utf8' });
+    const result = spawnSync('bash', [join(setup, 'criu-selftest.sh'), '/nowhere/criu'], {
+      encoding: 'utf8',
+    });
     assert.equal(result.status, 1);
     assert.match(result.stdout, /\/nowhere\/criu: not there/);
   });
@@ -91,9 +107,11 @@ describe('scripts', () => {
   test('every apt package has a reason', () => {
     using directory = temporary();
     cpSync(join(setup, 'apt-packages.sh'), join(directory.path, 'apt-packages.sh'));
-    const lists = readFileSync(join(directory.path, 'apt-packages.sh'), 'utf8').match(/packages='\n[^']*'/g) ?? [];
+    const lists =
+      readFileSync(join(directory.path, 'apt-packages.sh'), 'utf8').match(/packages='\n[^']*'/g) ?? [];
     assert.equal(lists.length, 2);
-    for (const line of lists.flatMap((list) => list.split('\n').slice(1, -1))) assert.match(line, /^[a-z0-9.+-]+ {1,}\S.{8,}$/);
+    for (const line of lists.flatMap((list) => list.split('\n').slice(1, -1)))
+      assert.match(line, /^[a-z0-9.+-]+ {1,}\S.{8,}$/);
   });
 });
 

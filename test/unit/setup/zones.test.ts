@@ -56,7 +56,11 @@ describe('zones', () => {
     ['the helper importing VS Code', 'host-helper/session/session.ts', 'vscode'],
     ['a backend importing another', 'host-helper/sandbox/oci/oci-sandbox.ts', '../docker/docker-sandbox.ts'],
     ['the sandbox interface importing a backend', 'host-helper/sandbox/sandbox.ts', './oci/oci-sandbox.ts'],
-    ['the extension importing the helper past the protocol', 'extension/extension.ts', '../host-helper/log.ts'],
+    [
+      'the extension importing the helper past the protocol',
+      'extension/extension.ts',
+      '../host-helper/log.ts',
+    ],
     ['the webview importing the helper past the protocol', 'webview/timeline.ts', '../host-helper/log.ts'],
     ['the webview importing VS Code', 'webview/timeline.ts', 'vscode'],
     ['the webview importing Node', 'webview/timeline.ts', 'node:path'],
@@ -70,7 +74,11 @@ describe('zones', () => {
     ['the protocol importing its schema library', 'host-helper/protocol/state.ts', 'zod'],
     ['the protocol importing itself', 'host-helper/protocol/state.ts', './errors.ts'],
     ['the extension importing the protocol', 'extension/extension.ts', '../host-helper/protocol/state.ts'],
-    ['the webview importing the protocol', 'webview/view-model/cards.ts', '../../host-helper/protocol/state.ts'],
+    [
+      'the webview importing the protocol',
+      'webview/view-model/cards.ts',
+      '../../host-helper/protocol/state.ts',
+    ],
     ['a backend importing its interface', 'host-helper/sandbox/oci/oci-sandbox.ts', '../sandbox.ts'],
   ];
   for (const [why, path, specifier] of allowedImports) {
@@ -79,7 +87,10 @@ describe('zones', () => {
 });
 
 function readConfig(path: string): ts.ParsedCommandLine {
-  const { config, error } = ts.readConfigFile(path, (file) => ts.sys.readFile(file)) as { config: unknown; error?: ts.Diagnostic };
+  const { config, error } = ts.readConfigFile(path, (file) => ts.sys.readFile(file)) as {
+    config: unknown;
+    error?: ts.Diagnostic;
+  };
   assert.equal(error, undefined);
   return ts.parseJsonConfigFileContent(config, ts.sys, dirname(path));
 }

@@ -9,7 +9,10 @@ import { leftovers, traces } from '../../support/leftovers.ts';
 const run = { runId: `guard-${process.pid}`, directory: '/nowhere/turntable', alone: false };
 
 function sleeper(runId: string): ReturnType<typeof spawn> {
-  return spawn('sleep', ['60'], { env: { PATH: '/usr/bin:/bin', TURNTABLE_TEST_RUN: runId }, stdio: 'ignore' });
+  return spawn('sleep', ['60'], {
+    env: { PATH: '/usr/bin:/bin', TURNTABLE_TEST_RUN: runId },
+    stdio: 'ignore',
+  });
 }
 
 describe('leftovers', () => {
