@@ -10,13 +10,15 @@ import { lookup } from 'node:dns/promises';
 import { chmod } from 'node:fs/promises';
 import { createServer, request as httpRequest, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { Transform, type Duplex } from 'node:stream';
+import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Logger } from '../log.ts';
 import type { ReachedHost } from '../protocol/state.ts';
 import { isPublicAddress } from './addresses.ts';
 import type { Authority } from './authority.ts';
+import { Refusal, refusalBody, refusalOf, refuseRaw } from './egress-refusal.ts';
 import { forwardableHeaders, parseAbsoluteUrl, parseTarget, type Target } from './egress-request.ts';
+import { collectEarly, createMeter } from './egress-streams.ts';
 import {
   connectThroughProxy,
   connectToProxy,
@@ -60,17 +62,7 @@ export interface EgressProxy extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-/** A refusal that goes back to the program as it stands. */
-class Refusal extends Error {
-  readonly status: number;
-  constructor(status: number, message: string) {
-    super(message);
-    this.status = status;
-  }
-}
-
 const distinctHostsLimit = 1000;
-const earlyBytesLimit = 64 * 1024;
 
 /** Starts listening. Rejects when the socket cannot be made. */
 export async function createEgressProxy(options: EgressProxyOptions): Promise<EgressProxy> {
@@ -127,12 +119,12 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
       throw new Refusal(403, reason);
     }
     const decision = await authority.decideNetwork({ ...ask, signal });
-    count(target, method, decision.allowed);
-    if (!decision.allowed)
-      throw new Refusal(
-        403,
-        `${decision.reason}${decision.rule ? ` (rule ${decision.rule})` : ''} To go on, ask the developer to allow it in Turntable, then try again.`,
-      );
+    if (decision.allowed) return;
+    count(target, method, false);
+    throw new Refusal(
+      403,
+      `${decision.reason}${decision.rule ? ` (rule ${decision.rule})` : ''} To go on, ask the developer to allow it in Turntable, then try again.`,
+    );
   };
 
   const viaProxy = (proxy: OuterProxy | undefined, target: Target): OuterProxy | undefined =>
@@ -149,6 +141,7 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
       { sessionId, turn: turn(), host: target.host, port: target.port, method },
       reason,
     );
+    count(target, method, false);
     throw new Refusal(403, reason);
   };
 
@@ -159,11 +152,15 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
     } catch (error) {
       if (error instanceof Refusal && error.status === 403) throw error;
     }
+    count(target, method, true);
   };
 
   const connectDirectly = async (target: Target, method: string, signal: AbortSignal): Promise<Socket> => {
+    const addresses = await addressesOf(target, method);
+    // From here on something may leave the machine, whatever becomes of the connection.
+    count(target, method, true);
     let last: unknown;
-    for (const address of (await addressesOf(target, method)).slice(0, 4)) {
+    for (const address of addresses.slice(0, 4)) {
       const socket = track(
         connectTcp({ host: address, port: target.port, noDelay: true, allowHalfOpen: true }),
       );
@@ -350,90 +347,4 @@ export async function createEgressProxy(options: EgressProxyOptions): Promise<Eg
 
 function isLocalName(host: string): boolean {
   return host === 'localhost' || host.endsWith('.localhost');
-}
-
-/**
- * Reads what a client sends before it is answered (a TLS hello may come with CONNECT), bounded, and notices when it
- * leaves while a person is thinking: a socket that is not read never reports its end.
- */
-function collectEarly(client: Duplex, head: Buffer): { readonly signal: AbortSignal; release(): Buffer } {
-  const gone = new AbortController();
-  const parts = [head];
-  let size = head.length;
-  const read = (data: Buffer): void => {
-    parts.push(data);
-    size += data.length;
-    if (size > earlyBytesLimit) client.pause();
-  };
-  const leave = (): void => gone.abort();
-  client.on('data', read);
-  client.once('end', leave);
-  client.once('close', leave);
-  client.on('error', leave);
-  return {
-    signal: gone.signal,
-    release() {
-      client.off('data', read);
-      client.off('end', leave);
-      client.pause();
-      return Buffer.concat(parts);
-    },
-  };
-}
-
-/** Counts what passes in all of its streams together; calls `end` when nothing moves for too long, or too much has moved. */
-function createMeter(
-  idleTimeoutMs: number,
-  maxBytes: number,
-  end: () => void,
-): { stream(): Transform; stop(): void } {
-  const timer = setTimeout(end, idleTimeoutMs).unref();
-  let bytes = 0;
-  return {
-    stream: () =>
-      new Transform({
-        transform(data: Buffer, _encoding, done) {
-          bytes += data.length;
-          timer.refresh();
-          if (bytes > maxBytes) end();
-          else done(null, data);
-        },
-      }),
-    stop: () => clearTimeout(timer),
-  };
-}
-
-function refusalOf(error: unknown, target: string): Refusal {
-  if (error instanceof Refusal) return error;
-  const name = error instanceof Error ? error.name : '';
-  const message = error instanceof Error ? error.message : String(error);
-  return name === 'TimeoutError'
-    ? new Refusal(504, `${target} did not answer in time.`)
-    : new Refusal(502, `${target} could not be reached: ${message}`);
-}
-
-function refusalBody(refusal: Refusal): string {
-  const who =
-    refusal.status === 403 ? 'Turntable denied this connection' : 'Turntable could not make this connection';
-  return `${who}: ${refusal.message}\n`;
-}
-
-function refuseRaw(socket: Duplex, refusal: Refusal): void {
-  if (socket.destroyed || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const reasons: Record<number, string> = {
-    400: 'Bad Request',
-    403: 'Forbidden',
-    501: 'Not Implemented',
-    502: 'Bad Gateway',
-    504: 'Gateway Timeout',
-  };
-  const body = refusalBody(refusal);
-  socket.on('error', () => undefined);
-  socket.end(
-    `HTTP/1.1 ${refusal.status} ${reasons[refusal.status] ?? 'Error'}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-    () => socket.destroy(),
-  );
 }

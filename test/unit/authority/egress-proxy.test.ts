@@ -205,11 +205,16 @@ describe('the egress proxy', () => {
   }
 
   it('refuses a name that stands for a private address, allowed as it may be', async () => {
-    const { proxy, refused } = await world(true, {
+    const { proxy, refused, reached } = await world(true, {
       resolve: () => Promise.resolve(['127.0.0.1', '192.168.1.1']),
     });
     assert.match((await tunnel(proxy, 'rebound.test:443')).head, /^HTTP\/1\.1 403/);
     assert.deepEqual(refused, ['rebound.test:443']);
+    assert.deepEqual(
+      reached.map(({ allowed }) => allowed),
+      [false],
+      'nothing left the machine',
+    );
   });
 
   it('looks a name up once and connects to what it checked, so a second answer has no say', async () => {
