@@ -12,6 +12,7 @@ import { startSentry } from './inspector/sentry-process.ts';
 import type { Logger } from './log.ts';
 import { emptyState } from './protocol/reducer.ts';
 import { createOciBackend } from './sandbox/oci/backend.ts';
+import { removeHiddenLayers } from './sandbox/oci/roots.ts';
 import { takeProcessLock } from './server/process-lock.ts';
 import { createServer, type HelperServer } from './server/server.ts';
 import { createStateFeed } from './server/state-feed.ts';
@@ -156,6 +157,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
       await registry.close(endSessions);
       await server.close();
       await resources.disposeAsync();
+      if (endSessions) await removeHiddenLayers(stateDirectory);
     },
   };
 }

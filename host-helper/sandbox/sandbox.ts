@@ -93,7 +93,9 @@ export interface Sandbox {
   /** Called once when the sandbox ends although nobody asked (supervisor died, killed from outside). */
   onDied(listener: (detail: string) => void): () => void;
 
-  /** Mounts the roots and starts the supervisor. `resourcesReady` runs after the cgroup exists and before anything of the agent can run. */
+  /** Makes the cgroup (and mounts nothing yet), so that it can be watched and guarded before the first program runs. Call before `start` or `restore`. */
+  reserveCgroup(): Promise<SandboxCgroup>;
+  /** Mounts the roots and starts the supervisor. */
   start(): Promise<void>;
   spawn(request: SpawnRequest): Promise<SandboxChild>;
   /** Everything in the sandbox stands still; nests not. */

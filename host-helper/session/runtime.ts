@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { createEgressProxy, type EgressProxy } from '../authority/egress-proxy.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ReachedHost } from '../protocol/state.ts';
-import type { Sandbox, SandboxSpec } from '../sandbox/sandbox.ts';
+import type { Sandbox, SandboxCgroup, SandboxSpec } from '../sandbox/sandbox.ts';
 import type { ModelEndpoint, ModelEndpointHooks, Upstream } from '../turns/model-endpoint.ts';
 import { createModelEndpoint } from '../turns/model-proxy.ts';
 import { doorPorts, type SessionParts } from './parts.ts';
@@ -74,23 +74,30 @@ export class SessionRuntime {
 
   async start(): Promise<void> {
     await rm(listenerPath(this.#options), { force: true });
-    await this.#sentry().guard(this.watch, listenerPath(this.#options));
-    await this.#openDoors();
-    await this.sandbox.start();
-    await this.#watchNow();
+    await this.#watch(await this.sandbox.reserveCgroup());
+    try {
+      await this.#sentry().guard(this.watch, listenerPath(this.#options));
+      await this.#openDoors();
+      await this.sandbox.start();
+      this.#isUp();
+    } catch (error) {
+      await this.stop().catch(() => {});
+      throw error;
+    }
   }
 
   /** Throws `restoreFailed` with everything down again, so that the caller may start without the processes. */
   async restore(imageDirectory: string): Promise<void> {
     try {
+      await this.#watch(await this.sandbox.reserveCgroup());
       await this.sandbox.restore(imageDirectory);
-      await this.#watchNow();
       const unguarded = await this.#sentry().reguard(this.watch);
       if (unguarded.length > 0) {
         this.#options.parts.logger.warn('some restored processes cannot start programs any more', { pids: unguarded });
       }
+      this.#isUp();
     } catch (cause) {
-      await this.stop();
+      await this.stop().catch(() => {});
       if (cause instanceof TurntableError) throw cause;
       throw new TurntableError('restoreFailed', `The processes could not be restored: ${String(cause)}`, { cause });
     }
@@ -103,15 +110,16 @@ export class SessionRuntime {
 
   /** For a sandbox that an earlier helper left running. */
   async takeOver(): Promise<void> {
-    await this.#watchNow();
+    await this.#watch(this.sandbox.cgroup);
     await this.#sentry().reguard(this.watch);
     await this.#openDoors();
+    this.#isUp();
   }
 
   /** The sentry was replaced by a new one. */
   async watchAgain(): Promise<void> {
     if (!this.#up) return;
-    await this.#watchNow();
+    await this.#watch(this.sandbox.cgroup);
     await this.#sentry().reguard(this.watch);
   }
 
@@ -143,13 +151,16 @@ export class SessionRuntime {
     await this.sandbox.destroy();
   }
 
-  async #watchNow(): Promise<void> {
+  async #watch(cgroup: SandboxCgroup): Promise<void> {
     await this.#sentry().watch({
       sandbox: this.watch,
-      cgroupId: this.sandbox.cgroup.id,
-      cgroupPath: this.sandbox.cgroup.path,
+      cgroupId: cgroup.id,
+      cgroupPath: cgroup.path,
       roots: this.sandbox.roots.map((root, index) => ({ root: index, path: root.upper })),
     });
+  }
+
+  #isUp(): void {
     this.#unsubscribe?.();
     this.#unsubscribe = this.sandbox.onDied(this.#options.onDied);
     this.#up = true;

@@ -2,7 +2,7 @@
  * The control group of a sandbox: which directory it is (pure v2 or the hybrid layout), freezing through it, and removing what is left.
  * Limits are runc's business, through whatever controllers there are.
  */
-import { readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rmdir, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { TurntableError } from '../../protocol/errors.ts';
 import type { SandboxCgroup } from '../sandbox.ts';
@@ -22,6 +22,20 @@ export async function cgroupOf(pid: number): Promise<SandboxCgroup> {
     );
   }
   const directory = join(mount.target, path);
+  return { path: directory, id: (await stat(directory, { bigint: true })).ino };
+}
+
+/** Makes the cgroup2 directory before anything runs in it, so that it can be watched from the first program on; runc joins what is there. */
+export async function reserveCgroup(cgroupsPath: string): Promise<SandboxCgroup> {
+  const mount = (await readMounts()).find((entry) => entry.type === 'cgroup2');
+  if (mount === undefined) {
+    throw new TurntableError(
+      'unsupportedHost',
+      'This host has no cgroup2 hierarchy. Mount one (mount -t cgroup2 none /sys/fs/cgroup/unified) and start again.',
+    );
+  }
+  const directory = join(mount.target, cgroupsPath);
+  await mkdir(directory, { recursive: true });
   return { path: directory, id: (await stat(directory, { bigint: true })).ino };
 }
 

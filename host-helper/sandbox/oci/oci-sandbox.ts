@@ -16,7 +16,7 @@ import type {
   TrackedRoot,
 } from '../sandbox.ts';
 import { criuOptions, ociConfig, type Mask } from './bundle.ts';
-import { cgroupOf, removeCgroup, setFrozen } from './cgroup.ts';
+import { cgroupOf, removeCgroup, reserveCgroup, setFrozen } from './cgroup.ts';
 import { runCommand, tryCommand } from './command.ts';
 import { closeDoors, openDoors } from './doors.ts';
 import { supervisorSocket, type SandboxLayout } from './layout.ts';
@@ -124,6 +124,10 @@ export class OciSandbox implements Sandbox {
   onDied(listener: (detail: string) => void): () => void {
     this.#diedListeners.add(listener);
     return () => this.#diedListeners.delete(listener);
+  }
+
+  async reserveCgroup(): Promise<SandboxCgroup> {
+    return reserveCgroup(this.#context.layout.cgroupsPath);
   }
 
   async start(): Promise<void> {

@@ -2,13 +2,13 @@
  * Which tracked roots a sandbox has: the workspace, its home, the host's system directories, and the small plain root file system.
  * Decides and describes; mounting is overlay.ts.
  */
-import { lstat, mkdir, realpath } from 'node:fs/promises';
+import { lstat, mkdir, realpath, rm, rmdir } from 'node:fs/promises';
 import { createHash } from 'node:crypto';
 import { join, normalize, relative } from 'node:path';
 import { TurntableError } from '../../protocol/errors.ts';
 import type { SandboxSpec } from '../sandbox.ts';
 import { ensureHiddenLayer } from './hidden.ts';
-import { isWithin } from './layout.ts';
+import { isWithin, ownerOf } from './layout.ts';
 
 /** Host directories that a sandbox sees, each as a root of its own. */
 const systemRoots = [
@@ -45,7 +45,7 @@ export async function overlayRoots(request: RootsRequest): Promise<OverlayRoot[]
       name,
       lower: path,
       alsoGone: [stateDirectory],
-      layer: join(stateDirectory, 'hidden', name),
+      layer: join(hiddenLayers(stateDirectory), name),
       supervisorPath: request.supervisorPath,
     });
     roots.push({ name, path, lower: path, lowers: layer ? [layer, path] : [path] });
@@ -61,12 +61,26 @@ export async function overlayRoots(request: RootsRequest): Promise<OverlayRoot[]
   return roots.sort((a, b) => depth(a.path) - depth(b.path));
 }
 
+/**
+ * Where the layers that hide the host's secrets lie. Not in the state directory: that is usually below /var, and overlayfs refuses a
+ * lower directory inside another one (ELOOP).
+ */
+function hiddenLayers(stateDirectory: string): string {
+  return join('/run/turntable-layers', ownerOf(stateDirectory));
+}
+
+/** Only when no sandbox of this state directory is mounted any more. */
+export async function removeHiddenLayers(stateDirectory: string): Promise<void> {
+  await rm(hiddenLayers(stateDirectory), { recursive: true, force: true });
+  await rmdir('/run/turntable-layers').catch(() => {}); // another helper's are still in it
+}
+
 /** The empty directory below a home; a workspace inside the home finds its mount point in it, so that it is no change of the session. */
 async function emptyHome(request: RootsRequest): Promise<string> {
   const { home, workspace } = request.spec;
   const inner = isWithin(workspace, home) ? relative(home, workspace) : '';
   const name = inner ? createHash('sha256').update(inner).digest('hex').slice(0, 12) : 'plain';
-  const path = join(request.stateDirectory, 'hidden', `home-${name}`);
+  const path = join(hiddenLayers(request.stateDirectory), `home-${name}`);
   await mkdir(join(path, inner), { recursive: true });
   return path;
 }
