@@ -12,7 +12,14 @@ export const claude: AgentProfile = {
   licence: 'proprietary',
   formats: ['anthropic-messages'],
   installHint: 'npm install -g @anthropic-ai/claude-code',
-  statePaths: ['.claude', '.claude.json*', '.cache/claude*', '.local/share/claude', '.gitconfig', '/tmp/claude*'],
+  statePaths: [
+    '.claude',
+    '.claude.json*',
+    '.cache/claude*',
+    '.local/share/claude',
+    '.gitconfig',
+    '/tmp/claude*',
+  ],
 
   locate: (searchRoots) =>
     locateFile(searchRoots, `@anthropic-ai/claude-code-linux-${process.arch}`, 'claude') ??

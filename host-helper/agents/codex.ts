@@ -4,7 +4,14 @@
 
 import { placeholderKey } from '../turns/upstream-request.ts';
 import { defaultModels } from './default-models.ts';
-import { commonHomeFiles, continuePrompt, launcher, locateCommand, locateFile, versionedUrl } from './profile.ts';
+import {
+  commonHomeFiles,
+  continuePrompt,
+  launcher,
+  locateCommand,
+  locateFile,
+  versionedUrl,
+} from './profile.ts';
 import type { AgentLaunch, AgentProfile } from './profile.ts';
 
 const targets = { x64: 'x86_64-unknown-linux-musl', arm64: 'aarch64-unknown-linux-musl' } as const;

@@ -2,7 +2,14 @@
  * opencode (opencode-ai, MIT). Its npm package is a launcher around one binary per platform; the binary is run directly.
  */
 
-import { locateFile, commonHomeFiles, continuePrompt, launcher, locateCommand, versionedUrl } from './profile.ts';
+import {
+  locateFile,
+  commonHomeFiles,
+  continuePrompt,
+  launcher,
+  locateCommand,
+  versionedUrl,
+} from './profile.ts';
 import type { AgentLaunch, AgentProfile, AgentSurroundings } from './profile.ts';
 import type { WireFormat } from '../turns/model-endpoint.ts';
 import { placeholderKey } from '../turns/upstream-request.ts';
@@ -74,7 +81,8 @@ function modelOf({ model, format }: Pick<AgentSurroundings, 'model' | 'format'>)
 function config(surroundings: AgentSurroundings): object {
   const format = surroundings.format ?? 'openai-chat';
   const model = modelOf(surroundings);
-  const baseURL = format === 'gemini' ? `${surroundings.modelUrl}/v1beta` : versionedUrl(surroundings.modelUrl);
+  const baseURL =
+    format === 'gemini' ? `${surroundings.modelUrl}/v1beta` : versionedUrl(surroundings.modelUrl);
   return {
     $schema: 'https://opencode.ai/config.json',
     autoupdate: false,
@@ -82,7 +90,13 @@ function config(surroundings: AgentSurroundings): object {
     // The timeline keeps versions; a second set of snapshots would only cost time.
     snapshot: false,
     lsp: false,
-    permission: { edit: 'allow', bash: 'allow', webfetch: 'allow', external_directory: 'allow', doom_loop: 'allow' },
+    permission: {
+      edit: 'allow',
+      bash: 'allow',
+      webfetch: 'allow',
+      external_directory: 'allow',
+      doom_loop: 'allow',
+    },
     model: `turntable/${model}`,
     small_model: `turntable/${model}`,
     provider: {
@@ -90,7 +104,13 @@ function config(surroundings: AgentSurroundings): object {
         npm: providerModules[format],
         name: 'Turntable',
         options: { baseURL, apiKey: placeholderKey },
-        models: { [model]: { name: 'Model of this session', limit: { context: 200_000, output: 32_000 }, tool_call: true } },
+        models: {
+          [model]: {
+            name: 'Model of this session',
+            limit: { context: 200_000, output: 32_000 },
+            tool_call: true,
+          },
+        },
       },
     },
   };

@@ -53,7 +53,11 @@ export const pi: AgentProfile = {
 
   start: (launch) => [...command(launch), ...prompted(launch, launch.prompt)],
 
-  resume: (launch) => [...command(launch), '--continue', ...prompted(launch, launch.prompt ?? continuePrompt)],
+  resume: (launch) => [
+    ...command(launch),
+    '--continue',
+    ...prompted(launch, launch.prompt ?? continuePrompt),
+  ],
 };
 
 function command(launch: AgentLaunch): readonly string[] {
@@ -81,8 +85,12 @@ function provider(surroundings: AgentSurroundings): object {
     baseUrl,
     api: apiNames[format],
     apiKey: placeholderKey,
-    ...(format === 'openai-chat' ? { compat: { supportsDeveloperRole: false, supportsReasoningEffort: false } } : {}),
-    models: [{ id: modelOf(surroundings), name: 'Model of this session', contextWindow: 200_000, maxTokens: 32_000 }],
+    ...(format === 'openai-chat'
+      ? { compat: { supportsDeveloperRole: false, supportsReasoningEffort: false } }
+      : {}),
+    models: [
+      { id: modelOf(surroundings), name: 'Model of this session', contextWindow: 200_000, maxTokens: 32_000 },
+    ],
   };
 }
 

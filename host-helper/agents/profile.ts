@@ -67,8 +67,12 @@ export const continuePrompt = 'Continue.';
 /** Says whether an absolute path of the sandbox is the agent's own state, or a directory made only to hold it. */
 export function agentStatePredicate(profile: AgentProfile, home: string): (path: string) => boolean {
   const states = profile.statePaths.map((path) => (path.startsWith('/') ? path : join(home, path)));
-  const patterns = states.map((state) => new RegExp(`^${state.split('*').map(escapeRegExp).join('[^/]*')}(/|$)`));
-  const holders = new Set(states.flatMap((state) => ancestors(state)).filter((path) => path.startsWith(`${home}/`)));
+  const patterns = states.map(
+    (state) => new RegExp(`^${state.split('*').map(escapeRegExp).join('[^/]*')}(/|$)`),
+  );
+  const holders = new Set(
+    states.flatMap((state) => ancestors(state)).filter((path) => path.startsWith(`${home}/`)),
+  );
   return (path) => holders.has(path) || patterns.some((pattern) => pattern.test(path));
 }
 
@@ -97,13 +101,19 @@ export const commonHomeFiles: readonly HomeFile[] = [
 ];
 
 /** A file of a package under one of the roots. */
-export function locateFile(searchRoots: readonly string[], packageName: string, file: string): string | undefined {
+export function locateFile(
+  searchRoots: readonly string[],
+  packageName: string,
+  file: string,
+): string | undefined {
   return packageDirectories(searchRoots, packageName)
     .map((directory) => join(directory, file))
     .find(isFile);
 }
 
-const manifestSchema = z.looseObject({ bin: z.union([z.string(), z.record(z.string(), z.string())]).optional() });
+const manifestSchema = z.looseObject({
+  bin: z.union([z.string(), z.record(z.string(), z.string())]).optional(),
+});
 
 /** The file behind a package's command, by its manifest. */
 export function locateCommand(

@@ -22,7 +22,11 @@ export async function createSampleRepository(directory: string): Promise<void> {
     await writeFile(target, content);
   }
   await git(directory, ['init', '-q', '-b', 'main']);
-  for (const [name, value] of [['user.name', person.NAME], ['user.email', person.EMAIL], ['core.autocrlf', 'false']] as const) {
+  for (const [name, value] of [
+    ['user.name', person.NAME],
+    ['user.email', person.EMAIL],
+    ['core.autocrlf', 'false'],
+  ] as const) {
     await git(directory, ['config', name, value]);
   }
   await git(directory, ['add', '-A']);
@@ -47,6 +51,10 @@ async function git(directory: string, args: readonly string[]): Promise<void> {
   try {
     await run('git', ['-c', 'safe.directory=*', ...args], { cwd: directory, env });
   } catch (cause) {
-    throw new TurntableError('unsupportedHost', 'The sample repository could not be made with git: is git installed and the folder empty?', { cause });
+    throw new TurntableError(
+      'unsupportedHost',
+      'The sample repository could not be made with git: is git installed and the folder empty?',
+      { cause },
+    );
   }
 }

@@ -5,7 +5,8 @@
 
 import type { Script } from './script.ts';
 
-export const samplePrompt = 'The duration test fails. Fix it, start the dev server, tidy up the cart and ship it.';
+export const samplePrompt =
+  'The duration test fails. Fix it, start the dev server, tidy up the cart and ship it.';
 
 /** The branch's instruction; its keyword picks the second script. */
 export const alternativePrompt = 'Leave the cart alone. Try a fake clock for the flaky timer test instead.';
@@ -16,7 +17,10 @@ const main: Script = {
   steps: [
     {
       say: 'Let me look around first.',
-      tool: { kind: 'bash', command: 'git log --oneline -3 && ls . src test && cat src/duration.js test/duration.test.js' },
+      tool: {
+        kind: 'bash',
+        command: 'git log --oneline -3 && ls . src test && cat src/duration.js test/duration.test.js',
+      },
     },
     {
       say: 'The tenths are rounded, so 59.96 s becomes "0:60.0". They have to be cut off before the minutes are split away.',
@@ -29,7 +33,10 @@ const main: Script = {
       },
     },
     { say: 'Now the tests.', tool: { kind: 'bash', command: 'node --test 2>&1 | tail -n 12' } },
-    { say: 'Green. I start the dev server in the background to see the page.', tool: { kind: 'bash', command: 'sh scripts/serve.sh' } },
+    {
+      say: 'Green. I start the dev server in the background to see the page.',
+      tool: { kind: 'bash', command: 'sh scripts/serve.sh' },
+    },
     {
       say: 'The cart could use a shorter name for its total. I rename it everywhere.',
       tool: {

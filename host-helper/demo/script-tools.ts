@@ -19,7 +19,16 @@ const schemaSchema = z.looseObject({
 });
 type Schema = z.infer<typeof schemaSchema>;
 
-const shellNames = ['bash', 'shell', 'shell_command', 'exec_command', 'run_shell_command', 'container.exec', 'execute_command', 'execute'];
+const shellNames = [
+  'bash',
+  'shell',
+  'shell_command',
+  'exec_command',
+  'run_shell_command',
+  'container.exec',
+  'execute_command',
+  'execute',
+];
 
 /** Undefined when the agent declared nothing that can do it. */
 export function callFor(tool: ScriptTool, tools: readonly WireTool[]): ScriptedCall | undefined {
@@ -38,8 +47,11 @@ function nativeCall(tool: ScriptTool, tools: readonly WireTool[]): ScriptedCall 
       : { name: 'write', arguments: { path: tool.path, content: tool.content } };
   }
   const change = { oldText: tool.oldText, newText: tool.newText };
-  if (properties['edits'] !== undefined) return { name: 'edit', arguments: { path: tool.path, edits: [change] } };
-  return properties['oldText'] === undefined ? undefined : { name: 'edit', arguments: { path: tool.path, ...change } };
+  if (properties['edits'] !== undefined)
+    return { name: 'edit', arguments: { path: tool.path, edits: [change] } };
+  return properties['oldText'] === undefined
+    ? undefined
+    : { name: 'edit', arguments: { path: tool.path, ...change } };
 }
 
 function shellCall(command: string, tool: ScriptTool, tools: readonly WireTool[]): ScriptedCall | undefined {
@@ -69,7 +81,9 @@ function filler(schema: Schema, name: string): unknown {
 }
 
 function describe(tool: ScriptTool): string {
-  return tool.kind === 'bash' ? 'Run the command' : `${tool.kind === 'write' ? 'Write' : 'Edit'} ${tool.path}`;
+  return tool.kind === 'bash'
+    ? 'Run the command'
+    : `${tool.kind === 'write' ? 'Write' : 'Edit'} ${tool.path}`;
 }
 
 function asCommand(tool: ScriptTool): string {
@@ -77,7 +91,9 @@ function asCommand(tool: ScriptTool): string {
     case 'bash':
       return tool.command;
     case 'write': {
-      const directory = tool.path.includes('/') ? `mkdir -p ${quote(tool.path.replace(/\/[^/]*$/, ''))} && ` : '';
+      const directory = tool.path.includes('/')
+        ? `mkdir -p ${quote(tool.path.replace(/\/[^/]*$/, ''))} && `
+        : '';
       return `${directory}cat > ${quote(tool.path)} <<'END_OF_FILE'\n${tool.content.replace(/\n$/, '')}\nEND_OF_FILE`;
     }
     case 'edit':

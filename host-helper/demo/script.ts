@@ -45,7 +45,8 @@ export function nextReply(scripts: readonly Script[], request: WireRequest): Nex
   const callNumber = request.messages.reduce((sum, message) => sum + message.calls.length, 0);
   const step = script?.steps[done];
   if (step) return { say: step.say, tool: step.tool, callNumber };
-  const lastResult = request.messages.findLast((message) => message.results.length > 0)?.results.at(-1)?.text ?? '';
+  const lastResult =
+    request.messages.findLast((message) => message.results.length > 0)?.results.at(-1)?.text ?? '';
   const closing =
     script?.closings.find(({ when }) => when !== undefined && lastResult.includes(when)) ??
     script?.closings.find(({ when }) => when === undefined);
@@ -81,7 +82,9 @@ function defaultScript(scripts: readonly Script[]): Script | undefined {
 
 function mentions(messages: readonly WireMessage[], keyword: string | undefined): boolean {
   if (keyword === undefined) return false;
-  return messages.some(({ role, text }) => role === 'user' && text.toLowerCase().includes(keyword.toLowerCase()));
+  return messages.some(
+    ({ role, text }) => role === 'user' && text.toLowerCase().includes(keyword.toLowerCase()),
+  );
 }
 
 function isContinue(text: string): boolean {

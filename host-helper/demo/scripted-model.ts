@@ -45,7 +45,10 @@ export async function startScriptedModel(options: ScriptedModelOptions): Promise
   const server = http.createServer((request, response) => {
     void answer(options, counts, request, response).catch((error: unknown) => {
       if (response.headersSent) response.destroy();
-      else sendJson(response, 400, { error: { message: `the scripted model could not read this: ${String(error)}` } });
+      else
+        sendJson(response, 400, {
+          error: { message: `the scripted model could not read this: ${String(error)}` },
+        });
     });
   });
   server.listen(options.port ?? 0, '127.0.0.1');
@@ -75,7 +78,9 @@ async function answer(
   const format = formatOf(path, request.headers, 'openai-chat');
   const body = await readBody(request);
   const wire =
-    request.method === 'POST' ? wireReaders[format].readRequest(path, request.headers, JSON.parse(body)) : undefined;
+    request.method === 'POST'
+      ? wireReaders[format].readRequest(path, request.headers, JSON.parse(body))
+      : undefined;
   if (wire === undefined) {
     counts.other += 1;
     answerOther(path, format, body, response);
@@ -116,7 +121,10 @@ function mainReply(scripts: readonly Script[], wire: WireRequest, body: string):
     model: wire.model ?? 'scripted',
     text: missing ? `${next.say}\n(This agent declared no shell tool that the script knows.)` : next.say,
     // The id carries the position: unique in its conversation, equal when asked again.
-    call: call === undefined ? undefined : { ...call, id: `call_${String(next.callNumber + 1).padStart(4, '0')}` },
+    call:
+      call === undefined
+        ? undefined
+        : { ...call, id: `call_${String(next.callNumber + 1).padStart(4, '0')}` },
     inputTokens: Math.ceil(body.length / 4),
     outputTokens: Math.ceil((next.say.length + JSON.stringify(call ?? '').length) / 4),
   };
@@ -124,8 +132,17 @@ function mainReply(scripts: readonly Script[], wire: WireRequest, body: string):
 
 /** Title and other small calls: a title, or an empty object for those that want JSON. */
 function sideReply(scripts: readonly Script[], wire: WireRequest, body: string): ScriptedReply {
-  const text = wire.tools.length > 0 || /json_schema|json_object|application\/json/.test(body) ? '{}' : titleFor(scripts, wire);
-  return { model: wire.model ?? 'scripted', text, call: undefined, inputTokens: Math.ceil(body.length / 4), outputTokens: 4 };
+  const text =
+    wire.tools.length > 0 || /json_schema|json_object|application\/json/.test(body)
+      ? '{}'
+      : titleFor(scripts, wire);
+  return {
+    model: wire.model ?? 'scripted',
+    text,
+    call: undefined,
+    inputTokens: Math.ceil(body.length / 4),
+    outputTokens: 4,
+  };
 }
 
 function answerOther(path: string, format: WireFormat, body: string, response: http.ServerResponse): void {
@@ -140,7 +157,12 @@ function answerOther(path: string, format: WireFormat, body: string, response: h
   }
 }
 
-function sendReply(format: WireFormat, wire: WireRequest, reply: ScriptedReply, response: http.ServerResponse): void {
+function sendReply(
+  format: WireFormat,
+  wire: WireRequest,
+  reply: ScriptedReply,
+  response: http.ServerResponse,
+): void {
   if (!wire.streaming) {
     sendJson(response, 200, wholeReply(format, reply));
     return;

@@ -40,7 +40,10 @@ export function wholeReply(format: WireFormat, reply: ScriptedReply): object {
     case 'anthropic-messages':
       return {
         ...anthropicStart(reply),
-        content: [{ type: 'text', text: reply.text }, ...(reply.call ? [anthropicCall(reply.call, reply.call.arguments)] : [])],
+        content: [
+          { type: 'text', text: reply.text },
+          ...(reply.call ? [anthropicCall(reply.call, reply.call.arguments)] : []),
+        ],
         stop_reason: reply.call ? 'tool_use' : 'end_turn',
         usage: { input_tokens: reply.inputTokens, output_tokens: reply.outputTokens },
       };
@@ -81,20 +84,38 @@ function chatEvents(reply: ScriptedReply): string[] {
     ...pieces(reply.text).map((content) => chunk({ content }, null)),
     ...(call
       ? [
-          chunk({ tool_calls: [{ index: 0, id: call.id, type: 'function', function: { name: call.name, arguments: '' } }] }, null),
+          chunk(
+            {
+              tool_calls: [
+                { index: 0, id: call.id, type: 'function', function: { name: call.name, arguments: '' } },
+              ],
+            },
+            null,
+          ),
           ...pieces(JSON.stringify(call.arguments)).map((text) =>
             chunk({ tool_calls: [{ index: 0, function: { arguments: text } }] }, null),
           ),
         ]
       : []),
     chunk({}, call ? 'tool_calls' : 'stop'),
-    event({ id: 'chatcmpl-scripted', object: 'chat.completion.chunk', created: 0, model: reply.model, choices: [], usage: chatUsage(reply) }),
+    event({
+      id: 'chatcmpl-scripted',
+      object: 'chat.completion.chunk',
+      created: 0,
+      model: reply.model,
+      choices: [],
+      usage: chatUsage(reply),
+    }),
     'data: [DONE]\n\n',
   ];
 }
 
 function chatCall(call: NonNullable<ScriptedReply['call']>): object {
-  return { id: call.id, type: 'function', function: { name: call.name, arguments: JSON.stringify(call.arguments) } };
+  return {
+    id: call.id,
+    type: 'function',
+    function: { name: call.name, arguments: JSON.stringify(call.arguments) },
+  };
 }
 
 function chatUsage(reply: ScriptedReply): object {
@@ -111,7 +132,11 @@ function responsesEvents(reply: ScriptedReply): string[] {
     { type: 'response.created', response: responsesObject(reply, 'in_progress', []) },
   ];
   for (const [index, item] of items.entries()) {
-    events.push({ type: 'response.output_item.added', output_index: index, item: { ...item, status: 'in_progress', ...emptyOf(item) } });
+    events.push({
+      type: 'response.output_item.added',
+      output_index: index,
+      item: { ...item, status: 'in_progress', ...emptyOf(item) },
+    });
     if (item.type === 'message') {
       events.push(
         ...pieces(reply.text).map((delta) => ({
@@ -196,7 +221,9 @@ function anthropicEvents(reply: ScriptedReply): string[] {
   const events: { type: string }[] = [
     typed({ type: 'message_start', message: anthropicStart(reply) }),
     block('content_block_start', 0, { content_block: { type: 'text', text: '' } }),
-    ...pieces(reply.text).map((text) => block('content_block_delta', 0, { delta: { type: 'text_delta', text } })),
+    ...pieces(reply.text).map((text) =>
+      block('content_block_delta', 0, { delta: { type: 'text_delta', text } }),
+    ),
     block('content_block_stop', 0, {}),
   ];
   if (call) {
@@ -238,9 +265,19 @@ function anthropicCall(call: NonNullable<ScriptedReply['call']>, input: object):
   return { type: 'tool_use', id: call.id, name: call.name, input };
 }
 
-function geminiChunk(reply: ScriptedReply, parts: readonly object[], finishReason: string | undefined): object {
+function geminiChunk(
+  reply: ScriptedReply,
+  parts: readonly object[],
+  finishReason: string | undefined,
+): object {
   return {
-    candidates: [{ index: 0, content: { role: 'model', parts }, ...(finishReason === undefined ? {} : { finishReason }) }],
+    candidates: [
+      {
+        index: 0,
+        content: { role: 'model', parts },
+        ...(finishReason === undefined ? {} : { finishReason }),
+      },
+    ],
     modelVersion: reply.model,
     usageMetadata: {
       promptTokenCount: reply.inputTokens,
@@ -251,7 +288,9 @@ function geminiChunk(reply: ScriptedReply, parts: readonly object[], finishReaso
 }
 
 function geminiCalls(reply: ScriptedReply): readonly object[] {
-  return reply.call ? [{ functionCall: { id: reply.call.id, name: reply.call.name, args: reply.call.arguments } }] : [];
+  return reply.call
+    ? [{ functionCall: { id: reply.call.id, name: reply.call.name, args: reply.call.arguments } }]
+    : [];
 }
 
 function event(value: object): string {

@@ -25,6 +25,8 @@ export interface Exchange {
   readonly messages: readonly string[];
   attempts: number;
   answered: boolean;
+  /** Whether `safe` has settled. */
+  isSafe: boolean;
 }
 
 export type Arrival =
@@ -62,7 +64,18 @@ export class BoundaryTracker {
 
     const request = this.#describe(format, wire);
     const safe = this.#onBoundary(request);
-    const exchange: Exchange = { request, history: wire.history, messages, safe, attempts: 1, answered: false };
+    const exchange: Exchange = {
+      request,
+      history: wire.history,
+      messages,
+      safe,
+      attempts: 1,
+      answered: false,
+      isSafe: false,
+    };
+    void safe.then(() => {
+      exchange.isSafe = true;
+    });
     this.#exchanges = [...this.#exchanges.slice(1 - rememberedExchanges), exchange];
     return { kind: 'boundary', exchange };
   }

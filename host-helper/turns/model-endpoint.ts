@@ -33,6 +33,7 @@ export interface ModelEndpointHooks {
   readonly onBoundary: (request: MainLoopRequest) => Promise<void>;
   /**
    * The reply's conversation so far, at the end of the reply (also when it failed). `toolCalls` empty means that the agent will likely stop.
+   * Comes after the promise of `onBoundary` has settled, and before the agent can see the end of a whole reply (unless the cap let it pass).
    * A request that the agent sends again reports under the same number: the later conversation replaces the earlier one.
    */
   readonly onReply: (request: MainLoopRequest, conversation: Conversation) => void;

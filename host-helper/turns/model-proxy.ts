@@ -10,6 +10,7 @@ import http from 'node:http';
 import { dirname } from 'node:path';
 
 import type { Logger } from '../log.ts';
+import type { Conversation } from '../protocol/state.ts';
 import { BoundaryTracker } from './boundaries.ts';
 import type { Arrival, Exchange } from './boundaries.ts';
 import type { ModelEndpoint, ModelEndpointHooks, Upstream, WireFormat } from './model-endpoint.ts';
@@ -68,12 +69,15 @@ class ModelProxy implements ModelEndpoint {
       ...options,
     };
     this.#tracker = new BoundaryTracker((request) => this.#onBoundary(request));
-    this.#server = http.createServer({ requestTimeout: 0, keepAliveTimeout: 600_000 }, (request, response) => {
-      void this.#serve(request, response).catch((error: unknown) => {
-        this.#options.logger.error('a model request failed in the endpoint itself', { error });
-        response.destroy();
-      });
-    });
+    this.#server = http.createServer(
+      { requestTimeout: 0, keepAliveTimeout: 600_000 },
+      (request, response) => {
+        void this.#serve(request, response).catch((error: unknown) => {
+          this.#options.logger.error('a model request failed in the endpoint itself', { error });
+          response.destroy();
+        });
+      },
+    );
     options.signal?.addEventListener('abort', () => void this.close(), { once: true });
   }
 
@@ -112,7 +116,10 @@ class ModelProxy implements ModelEndpoint {
     try {
       await this.#options.hooks.onBoundary(request);
     } catch (error) {
-      this.#options.logger.error('a turn boundary failed; the reply goes on', { number: request.number, error });
+      this.#options.logger.error('a turn boundary failed; the reply goes on', {
+        number: request.number,
+        error,
+      });
     }
   }
 
@@ -125,12 +132,19 @@ class ModelProxy implements ModelEndpoint {
       request.resume();
       answerError(response, format, status, message);
     };
-    if (!path.startsWith('/')) return refuse(400, 'The model endpoint takes plain requests, not proxy requests.');
+    if (!path.startsWith('/'))
+      return refuse(400, 'The model endpoint takes plain requests, not proxy requests.');
     if (baseUrl === undefined) {
-      return refuse(501, `No provider is configured for ${format} requests. Set the upstream base URL of ${format}, or choose an agent that speaks a configured format.`);
+      return refuse(
+        501,
+        `No provider is configured for ${format} requests. Set the upstream base URL of ${format}, or choose an agent that speaks a configured format.`,
+      );
     }
     if (Number(request.headers['content-length'] ?? 0) > maxRequestBytes) {
-      return refuse(413, `The request is larger than ${maxRequestBytes} bytes. Start a new conversation or let the agent compact this one.`);
+      return refuse(
+        413,
+        `The request is larger than ${maxRequestBytes} bytes. Start a new conversation or let the agent compact this one.`,
+      );
     }
 
     const gone = new AbortController();
@@ -193,10 +207,19 @@ class ModelProxy implements ModelEndpoint {
       const wire = wireReaders[format].readRequest(path, headers, JSON.parse(text));
       if (wire === undefined) return { arrival: { kind: 'side' }, wire: undefined };
       const arrival = this.#tracker.arrive(format, wire);
-      this.#options.logger.debug('model request', { kind: arrival.kind, format, path, messages: wire.messages.length });
+      this.#options.logger.debug('model request', {
+        kind: arrival.kind,
+        format,
+        path,
+        messages: wire.messages.length,
+      });
       return { arrival, wire };
     } catch (error) {
-      this.#options.logger.warn('a model request could not be read; it is passed on but is no turn', { format, path, error });
+      this.#options.logger.warn('a model request could not be read; it is passed on but is no turn', {
+        format,
+        path,
+        error,
+      });
       return { arrival: { kind: 'side' }, wire: undefined };
     }
   }
@@ -272,7 +295,11 @@ class ModelProxy implements ModelEndpoint {
       response.end();
     } catch (error) {
       const why = error instanceof Error ? error.message : String(error);
-      tap?.cut(gone.aborted ? 'The agent closed the connection in the middle of the reply.' : `The model provider broke off: ${why}.`);
+      tap?.cut(
+        gone.aborted
+          ? 'The agent closed the connection in the middle of the reply.'
+          : `The model provider broke off: ${why}.`,
+      );
       report();
       if (!gone.aborted) this.#options.logger.warn('a reply broke off', { error });
       reply.destroy();
@@ -287,18 +314,27 @@ class ModelProxy implements ModelEndpoint {
     return waitUntilSafe(safe, this.#options.holdCapMs, AbortSignal.any([gone, this.#closing.signal]));
   }
 
-  #report(arrival: Arrival, conversation: Parameters<ModelEndpointHooks['onReply']>[1], answered: boolean): void {
+  /** Tells of the reply as soon as the boundary before it was dealt with, so that whoever listens knows the turn it belongs to. */
+  #report(arrival: Arrival, conversation: Conversation, answered: boolean): void {
     if (arrival.kind !== 'boundary' && arrival.kind !== 'resent') return;
-    this.#tracker.settle(arrival.exchange, answered);
-    try {
-      this.#options.hooks.onReply(arrival.exchange.request, conversation);
-    } catch (error) {
-      this.#options.logger.error('a reply could not be reported', { error });
-    }
+    const { exchange } = arrival;
+    this.#tracker.settle(exchange, answered);
+    const tell = (): void => {
+      try {
+        this.#options.hooks.onReply(exchange.request, conversation);
+      } catch (error) {
+        this.#options.logger.error('a reply could not be reported', { error });
+      }
+    };
+    if (exchange.isSafe) tell();
+    else void exchange.safe.then(tell);
   }
 
   #released(exchange: Exchange, heldMs: number, capped: boolean): void {
-    if (capped) this.#options.logger.warn('a reply went on before its checkpoint was safe', { number: exchange.request.number });
+    if (capped)
+      this.#options.logger.warn('a reply went on before its checkpoint was safe', {
+        number: exchange.request.number,
+      });
     try {
       this.#options.hooks.onReleased(exchange.request, heldMs, capped);
     } catch (error) {
@@ -318,8 +354,16 @@ function splitTarget(target: string): [path: string, query: string] {
   return at === -1 ? [target, ''] : [target.slice(0, at), target.slice(at)];
 }
 
-function answerError(response: http.ServerResponse, format: WireFormat, status: number, message: string): void {
+function answerError(
+  response: http.ServerResponse,
+  format: WireFormat,
+  status: number,
+  message: string,
+): void {
   const body = errorBody(format, status, message);
-  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) });
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+  });
   response.end(body);
 }

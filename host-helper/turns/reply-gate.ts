@@ -8,7 +8,11 @@ export interface Release {
 }
 
 /** Waits for `safe`, but no longer than `capMs` and not when `signal` aborts first. */
-export async function waitUntilSafe(safe: Promise<void>, capMs: number, signal: AbortSignal): Promise<Release> {
+export async function waitUntilSafe(
+  safe: Promise<void>,
+  capMs: number,
+  signal: AbortSignal,
+): Promise<Release> {
   let timer: NodeJS.Timeout | undefined;
   let onAbort: (() => void) | undefined;
   const capped = new Promise<Release>((resolve) => {

@@ -8,14 +8,17 @@ export class RequestTooLarge extends Error {
   override readonly name = 'RequestTooLarge';
 
   constructor(maxBytes: number) {
-    super(`The request is larger than ${maxBytes} bytes. Start a new conversation or let the agent compact this one.`);
+    super(
+      `The request is larger than ${maxBytes} bytes. Start a new conversation or let the agent compact this one.`,
+    );
   }
 }
 
 /** Throws when the encoding is unknown, broken, or expands beyond `maxBytes`. */
 export function decodeRequestBody(body: Buffer, encoding: string | undefined, maxBytes: number): string {
   const limit = { maxOutputLength: maxBytes };
-  switch (encoding?.trim().toLowerCase() ?? 'identity') {
+  const name = encoding?.trim().toLowerCase() ?? 'identity';
+  switch (name) {
     case 'identity':
       return body.toString('utf8');
     case 'gzip':
@@ -27,6 +30,6 @@ export function decodeRequestBody(body: Buffer, encoding: string | undefined, ma
     case 'zstd':
       return zstdDecompressSync(body, limit).toString('utf8');
     default:
-      throw new Error(`unknown content-encoding ${encoding}`);
+      throw new Error(`unknown content-encoding ${name}`);
   }
 }

@@ -31,7 +31,8 @@ export function upstreamUrl(baseUrl: string, path: string, query: string, ownKey
   const url = new URL(baseUrl);
   const base = url.pathname.replace(/\/+$/, '');
   const version = /\/v1(?:alpha|beta)?$/.exec(base)?.[0];
-  url.pathname = version !== undefined && path.startsWith(`${version}/`) ? base + path.slice(version.length) : base + path;
+  url.pathname =
+    version !== undefined && path.startsWith(`${version}/`) ? base + path.slice(version.length) : base + path;
   url.search = query.replace(/([?&])key=([^&]*)(&|$)/, (all, start: string, key: string, end: string) =>
     ownKeys || key === placeholderKey ? (end === '' ? '' : start) : all,
   );
@@ -45,7 +46,11 @@ export function hasCredentials(upstream: Upstream, format: WireFormat): boolean 
 }
 
 /** The agent's headers without those of its connection and its placeholder keys, with the helper's own set over them. */
-export function upstreamHeaders(request: IncomingMessage, upstream: Upstream, format: WireFormat): OutgoingHttpHeaders {
+export function upstreamHeaders(
+  request: IncomingMessage,
+  upstream: Upstream,
+  format: WireFormat,
+): OutgoingHttpHeaders {
   const own = hasCredentials(upstream, format);
   const named = connectionTokens(request.headers.connection);
   const headers: OutgoingHttpHeaders = {};

@@ -76,7 +76,10 @@ async function openDoor(socketPath: string): Promise<{ url: string } & Disposabl
   const sockets = new Set<net.Socket>();
   const server = net.createServer((inside) => {
     const outside = net.connect(socketPath);
-    for (const [socket, other] of [[inside, outside], [outside, inside]] as const) {
+    for (const [socket, other] of [
+      [inside, outside],
+      [outside, inside],
+    ] as const) {
       sockets.add(socket);
       socket.on('error', () => other.destroy());
       socket.on('close', () => {
@@ -99,14 +102,28 @@ async function openDoor(socketPath: string): Promise<{ url: string } & Disposabl
   };
 }
 
-async function run(profile: AgentProfile, entryPath: string, { directory, workspace, home }: Place, options: RunOptions): Promise<Run> {
+async function run(
+  profile: AgentProfile,
+  entryPath: string,
+  { directory, workspace, home }: Place,
+  options: RunOptions,
+): Promise<Run> {
   const scripts = sampleScripts.map((script) => ({ ...script, steps: script.steps.slice(0, options.steps) }));
-  await using model = await startScriptedModel({ scripts, thinkMs: 30, ...(options.fault ? { fault: options.fault } : {}) });
+  await using model = await startScriptedModel({
+    scripts,
+    thinkMs: 30,
+    ...(options.fault ? { fault: options.fault } : {}),
+  });
   const [boundaries, replies, released]: [Run['boundaries'], Run['replies'], Run['released']] = [[], [], []];
   await using endpoint = await createModelEndpoint({
     socketPath: join(directory, 'model.sock'),
     upstream: {
-      baseUrls: { 'openai-chat': model.url, 'openai-responses': model.url, 'anthropic-messages': model.url, gemini: model.url },
+      baseUrls: {
+        'openai-chat': model.url,
+        'openai-responses': model.url,
+        'anthropic-messages': model.url,
+        gemini: model.url,
+      },
       headers: {},
     },
     logger: silentLogger,
@@ -149,7 +166,8 @@ async function run(profile: AgentProfile, entryPath: string, { directory, worksp
     },
   });
   let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => void (output += data.toString()));
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (data: Buffer) => void (output += data.toString()));
   const timer = setTimeout(() => process.kill(-(child.pid ?? 0), 'SIGKILL'), agentTimeoutMs);
   const [exitCode] = (await once(child, 'close')) as [number | null];
   clearTimeout(timer);
@@ -170,65 +188,93 @@ for (const name of ['pi', 'opencode', 'codex']) {
   const profile = agentProfiles.get(name);
   const entryPath = profile?.locate(searchRoots);
 
-  test(`${name}: works turn by turn, survives a held reply and a failing provider, and resumes`, { timeout: 400_000 }, async (t) => {
-    if (profile === undefined || entryPath === undefined) {
-      t.skip(`${name} is not installed: ${profile?.installHint ?? ''}, or npm ci in host-helper/agents/bundle`);
-      return;
-    }
-    using at = await place();
+  test(
+    `${name}: works turn by turn, survives a held reply and a failing provider, and resumes`,
+    { timeout: 400_000 },
+    async (t) => {
+      if (profile === undefined || entryPath === undefined) {
+        t.skip(
+          `${name} is not installed: ${profile?.installHint ?? ''}, or npm ci in host-helper/agents/bundle`,
+        );
+        return;
+      }
+      using at = await place();
 
-    await t.test('a turn for each step, told by its command, with replies held back', async () => {
-      const result = await run(profile, entryPath, at, { steps: 2, prompt: samplePrompt, checkpointMs: 300 });
-      assert.equal(result.exitCode, 0, result.output);
-      assert.equal(result.boundaries.length, 3);
-      assert.equal(result.counts.mainLoop, 3);
-      assert.match(result.boundaries[0]?.userText ?? '', /duration test fails/);
-      assert.deepEqual(result.boundaries.map(({ toolResults }) => toolResults.map(({ id }) => id)), [[], ['call_0001'], ['call_0002']]);
-      assert.match(result.boundaries[1]?.toolResults[0]?.text ?? '', /formatDuration/);
-      const [look, edit, closing] = finalReplies(result);
-      assert.equal(look?.text, 'Let me look around first.');
-      assert.match(look?.toolCalls[0]?.summary ?? '', /^git log/);
-      assert.equal(edit?.toolCalls.length, 1);
-      assert.deepEqual(closing?.toolCalls, []);
-      assert.equal(closing?.error, undefined);
-      assert.ok((closing?.inputTokens ?? 0) > 0);
-      assert.equal(result.released.length, 3);
-      assert.ok(result.released.every(({ heldMs, capped }) => heldMs > 0 && !capped));
-      assert.match(readFileSync(join(at.workspace, 'src/duration.js'), 'utf8'), /Math\.floor\(\(ms % 60_000\) \/ 100\)/);
-      assert.match(result.output, /Done: the duration test passes/);
-    });
-
-    await t.test('what it wrote besides is known to be its own state', () => {
-      const isState = agentStatePredicate(profile, at.home);
-      const strays = [
-        ...filesBelow(at.home).filter((path) => !isState(path)),
-        ...filesBelow(join(at.directory, 'tmp')).filter((path) => !isState(`/tmp/${relative(join(at.directory, 'tmp'), path)}`)),
-      ];
-      assert.deepEqual(strays, []);
-    });
-
-    await t.test('resumed, it goes on where its transcript ends; a retry after an error is no second turn', async () => {
-      const result = await run(profile, entryPath, at, {
-        steps: 3,
-        prompt: undefined,
-        resume: true,
-        fault: (number) => (number === 1 ? 'error' : number === 3 ? 'reset' : undefined),
+      await t.test('a turn for each step, told by its command, with replies held back', async () => {
+        const result = await run(profile, entryPath, at, {
+          steps: 2,
+          prompt: samplePrompt,
+          checkpointMs: 300,
+        });
+        assert.equal(result.exitCode, 0, result.output);
+        assert.equal(result.boundaries.length, 3);
+        assert.equal(result.counts.mainLoop, 3);
+        assert.match(result.boundaries[0]?.userText ?? '', /duration test fails/);
+        assert.deepEqual(
+          result.boundaries.map(({ toolResults }) => toolResults.map(({ id }) => id)),
+          [[], ['call_0001'], ['call_0002']],
+        );
+        assert.match(result.boundaries[1]?.toolResults[0]?.text ?? '', /formatDuration/);
+        const [look, edit, closing] = finalReplies(result);
+        assert.equal(look?.text, 'Let me look around first.');
+        assert.match(look?.toolCalls[0]?.summary ?? '', /^git log/);
+        assert.equal(edit?.toolCalls.length, 1);
+        assert.deepEqual(closing?.toolCalls, []);
+        assert.equal(closing?.error, undefined);
+        assert.ok((closing?.inputTokens ?? 0) > 0);
+        assert.equal(result.released.length, 3);
+        assert.ok(result.released.every(({ heldMs, capped }) => heldMs > 0 && !capped));
+        assert.match(
+          readFileSync(join(at.workspace, 'src/duration.js'), 'utf8'),
+          /Math\.floor\(\(ms % 60_000\) \/ 100\)/,
+        );
+        assert.match(result.output, /Done: the duration test passes/);
       });
-      assert.equal(result.exitCode, 0, result.output);
-      assert.match(result.boundaries[0]?.userText ?? '', /Continue\./);
-      assert.equal(result.boundaries.length, 2);
-      assert.ok(result.counts.mainLoop >= 4, `${result.counts.mainLoop} requests`);
-      assert.deepEqual(finalReplies(result).map(({ text }) => text.slice(0, 5)), ['Now t', 'Done:']);
-      assert.match(result.replies[0]?.conversation.error ?? '', /^HTTP 500/);
-    });
 
-    await t.test('resumed with a new instruction, it takes the other way', async () => {
-      const result = await run(profile, entryPath, at, { steps: 1, prompt: alternativePrompt, resume: true });
-      assert.equal(result.exitCode, 0, result.output);
-      assert.equal(result.boundaries.length, 2);
-      assert.match(readFileSync(join(at.workspace, 'test/fake-clock.js'), 'utf8'), /createFakeClock/);
-    });
-  });
+      await t.test('what it wrote besides is known to be its own state', () => {
+        const isState = agentStatePredicate(profile, at.home);
+        const strays = [
+          ...filesBelow(at.home).filter((path) => !isState(path)),
+          ...filesBelow(join(at.directory, 'tmp')).filter(
+            (path) => !isState(`/tmp/${relative(join(at.directory, 'tmp'), path)}`),
+          ),
+        ];
+        assert.deepEqual(strays, []);
+      });
+
+      await t.test(
+        'resumed, it goes on where its transcript ends; a retry after an error is no second turn',
+        async () => {
+          const result = await run(profile, entryPath, at, {
+            steps: 3,
+            prompt: undefined,
+            resume: true,
+            fault: (number) => (number === 1 ? 'error' : number === 3 ? 'reset' : undefined),
+          });
+          assert.equal(result.exitCode, 0, result.output);
+          assert.match(result.boundaries[0]?.userText ?? '', /Continue\./);
+          assert.equal(result.boundaries.length, 2);
+          assert.ok(result.counts.mainLoop >= 4, `${result.counts.mainLoop} requests`);
+          assert.deepEqual(
+            finalReplies(result).map(({ text }) => text.slice(0, 5)),
+            ['Now t', 'Done:'],
+          );
+          assert.match(result.replies[0]?.conversation.error ?? '', /^HTTP 500/);
+        },
+      );
+
+      await t.test('resumed with a new instruction, it takes the other way', async () => {
+        const result = await run(profile, entryPath, at, {
+          steps: 1,
+          prompt: alternativePrompt,
+          resume: true,
+        });
+        assert.equal(result.exitCode, 0, result.output);
+        assert.equal(result.boundaries.length, 2);
+        assert.match(readFileSync(join(at.workspace, 'test/fake-clock.js'), 'utf8'), /createFakeClock/);
+      });
+    },
+  );
 }
 
 for (const [name, format] of [
@@ -247,8 +293,21 @@ for (const [name, format] of [
     using at = await place();
     const result = await run(profile, entryPath, at, { steps: 2, prompt: samplePrompt, format });
     assert.equal(result.exitCode, 0, result.output);
-    assert.deepEqual(result.boundaries.map((each) => each.format), [format, format, format]);
-    assert.deepEqual(result.boundaries.map(({ toolResults }) => toolResults.length), [0, 1, 1]);
-    assert.deepEqual(finalReplies(result).map(({ toolCalls, error }) => [toolCalls.length, error]), [[1, undefined], [1, undefined], [0, undefined]]);
+    assert.deepEqual(
+      result.boundaries.map((each) => each.format),
+      [format, format, format],
+    );
+    assert.deepEqual(
+      result.boundaries.map(({ toolResults }) => toolResults.length),
+      [0, 1, 1],
+    );
+    assert.deepEqual(
+      finalReplies(result).map(({ toolCalls, error }) => [toolCalls.length, error]),
+      [
+        [1, undefined],
+        [1, undefined],
+        [0, undefined],
+      ],
+    );
   });
 }

@@ -18,7 +18,10 @@ const blockSchema = z.looseObject({
   input: z.unknown().optional(),
   tool_use_id: z.string().nullish(),
   is_error: z.boolean().nullish(),
-  content: z.union([z.string(), z.array(textPartSchema)]).nullish().catch(null),
+  content: z
+    .union([z.string(), z.array(textPartSchema)])
+    .nullish()
+    .catch(null),
 });
 
 const requestSchema = z.looseObject({
@@ -28,7 +31,9 @@ const requestSchema = z.looseObject({
   output_format: z.unknown().optional(),
   output_config: z.looseObject({ format: z.unknown().optional() }).nullish(),
   tools: z
-    .array(z.looseObject({ type: z.string().nullish(), name: z.string(), input_schema: z.unknown().optional() }))
+    .array(
+      z.looseObject({ type: z.string().nullish(), name: z.string(), input_schema: z.unknown().optional() }),
+    )
     .nullish(),
   messages: z.array(
     z.looseObject({ role: z.string(), content: z.union([z.string(), z.array(blockSchema)]) }),
@@ -56,7 +61,11 @@ const eventSchema = z.looseObject({
   message: messageSchema.nullish(),
   content_block: blockSchema.nullish(),
   delta: z
-    .looseObject({ type: z.string().nullish(), text: z.string().nullish(), partial_json: z.string().nullish() })
+    .looseObject({
+      type: z.string().nullish(),
+      text: z.string().nullish(),
+      partial_json: z.string().nullish(),
+    })
     .nullish(),
   usage: usageSchema,
   error: errorSchema,
@@ -103,7 +112,8 @@ export const anthropicMessages: WireReader = {
     const addMessage = (message: z.infer<typeof messageSchema>): void => {
       builder.setModel(message.model);
       setUsage(builder, message.usage);
-      if (message.error) builder.setError(message.error.message ?? message.error.type ?? 'the model reported an error');
+      if (message.error)
+        builder.setError(message.error.message ?? message.error.type ?? 'the model reported an error');
     };
     return {
       event: (data) => {
@@ -115,7 +125,8 @@ export const anthropicMessages: WireReader = {
           builder.addCall(event.index ?? 0, { input: event.delta.partial_json ?? null });
         }
         setUsage(builder, event.usage);
-        if (event.error) builder.setError(event.error.message ?? event.error.type ?? 'the model reported an error');
+        if (event.error)
+          builder.setError(event.error.message ?? event.error.type ?? 'the model reported an error');
         return event.type === 'message_stop' || event.type === 'error' ? 'final' : 'partial';
       },
       body: (text) => {
@@ -141,7 +152,9 @@ function setUsage(builder: ConversationBuilder, usage: z.infer<typeof usageSchem
 /** One user message may hold results and then text; both orders are kept apart so that the last text is found. */
 function toMessages(message: z.infer<typeof requestSchema>['messages'][number]): WireMessage[] {
   const blocks: readonly z.infer<typeof blockSchema>[] =
-    typeof message.content === 'string' ? [{ type: 'text', text: message.content, input: undefined }] : message.content;
+    typeof message.content === 'string'
+      ? [{ type: 'text', text: message.content, input: undefined }]
+      : message.content;
   const text = blocks
     .filter(({ type }) => type === 'text')
     .map((block) => block.text ?? '')

@@ -12,7 +12,9 @@ import type { ReplyReader, WireMessage, WireReader, WireRequest, WireToolResult 
 const partSchema = z.looseObject({
   text: z.string().nullish(),
   thought: z.boolean().nullish(),
-  functionCall: z.looseObject({ id: z.string().nullish(), name: z.string(), args: z.unknown().optional() }).nullish(),
+  functionCall: z
+    .looseObject({ id: z.string().nullish(), name: z.string(), args: z.unknown().optional() })
+    .nullish(),
   functionResponse: z
     .looseObject({ id: z.string().nullish(), name: z.string().nullish(), response: z.unknown().optional() })
     .nullish(),
@@ -26,9 +28,7 @@ const declarationSchema = z.looseObject({
 });
 const requestSchema = z.looseObject({
   contents: z.union([z.array(contentSchema), contentSchema.transform((content) => [content])]),
-  tools: z
-    .array(z.looseObject({ functionDeclarations: z.array(declarationSchema).nullish() }))
-    .nullish(),
+  tools: z.array(z.looseObject({ functionDeclarations: z.array(declarationSchema).nullish() })).nullish(),
   generationConfig: z.looseObject({ responseMimeType: z.string().nullish() }).nullish(),
 });
 
@@ -56,7 +56,11 @@ export const gemini: WireReader = {
     const request = requestSchema.parse(body);
     const tools = (request.tools ?? [])
       .flatMap((tool) => tool.functionDeclarations ?? [])
-      .map((tool) => ({ name: tool.name, schema: tool.parametersJsonSchema ?? tool.parameters, freeform: false }));
+      .map((tool) => ({
+        name: tool.name,
+        schema: tool.parametersJsonSchema ?? tool.parameters,
+        freeform: false,
+      }));
     const wantsJson = request.generationConfig?.responseMimeType === 'application/json';
     return {
       model: match[1],
@@ -75,9 +79,12 @@ export const gemini: WireReader = {
       builder.setModel(chunk.modelVersion);
       const usage = chunk.usageMetadata;
       const written =
-        usage?.candidatesTokenCount == null ? undefined : usage.candidatesTokenCount + (usage.thoughtsTokenCount ?? 0);
+        usage?.candidatesTokenCount == null
+          ? undefined
+          : usage.candidatesTokenCount + (usage.thoughtsTokenCount ?? 0);
       builder.setUsage(usage?.promptTokenCount, written);
-      if (chunk.error) builder.setError(chunk.error.message ?? chunk.error.status ?? 'the model reported an error');
+      if (chunk.error)
+        builder.setError(chunk.error.message ?? chunk.error.status ?? 'the model reported an error');
       for (const part of chunk.candidates?.[0]?.content?.parts ?? []) {
         if (part.thought !== true) builder.addText(part.text);
         if (!part.functionCall) continue;
@@ -118,7 +125,12 @@ function toMessages(contents: readonly z.infer<typeof contentSchema>[]): WireMes
       .join('');
     const calls = parts.flatMap((part) =>
       part.functionCall
-        ? [{ id: part.functionCall.id ?? `${part.functionCall.name}-${called++}`, name: part.functionCall.name }]
+        ? [
+            {
+              id: part.functionCall.id ?? `${part.functionCall.name}-${called++}`,
+              name: part.functionCall.name,
+            },
+          ]
         : [],
     );
     const results: WireToolResult[] = parts.flatMap((part) => {
@@ -130,7 +142,8 @@ function toMessages(contents: readonly z.infer<typeof contentSchema>[]): WireMes
     });
     if (content.role === 'model') messages.push({ role: 'assistant', text, calls, results: [] });
     else if (results.length > 0) messages.push({ role: 'tool', text: '', calls: [], results });
-    if (content.role !== 'model' && text !== '') messages.push({ role: 'user', text, calls: [], results: [] });
+    if (content.role !== 'model' && text !== '')
+      messages.push({ role: 'user', text, calls: [], results: [] });
   }
   return messages;
 }

@@ -10,7 +10,11 @@ import { historyDigest } from './wire-message.ts';
 import type { ReplyReader, WireMessage, WireReader, WireRequest } from './wire-message.ts';
 
 const contentSchema = z
-  .union([z.string(), z.array(z.looseObject({ type: z.string().optional(), text: z.string().optional() })), z.null()])
+  .union([
+    z.string(),
+    z.array(z.looseObject({ type: z.string().optional(), text: z.string().optional() })),
+    z.null(),
+  ])
   .optional();
 
 const requestSchema = z.looseObject({
@@ -18,7 +22,11 @@ const requestSchema = z.looseObject({
   stream: z.boolean().nullish(),
   response_format: z.looseObject({ type: z.string() }).nullish(),
   tools: z
-    .array(z.looseObject({ function: z.looseObject({ name: z.string(), parameters: z.unknown().optional() }).optional() }))
+    .array(
+      z.looseObject({
+        function: z.looseObject({ name: z.string(), parameters: z.unknown().optional() }).optional(),
+      }),
+    )
     .nullish(),
   messages: z.array(
     z.looseObject({
@@ -26,7 +34,12 @@ const requestSchema = z.looseObject({
       content: contentSchema,
       tool_call_id: z.string().nullish(),
       tool_calls: z
-        .array(z.looseObject({ id: z.string().default(''), function: z.looseObject({ name: z.string() }).optional() }))
+        .array(
+          z.looseObject({
+            id: z.string().default(''),
+            function: z.looseObject({ name: z.string() }).optional(),
+          }),
+        )
         .nullish(),
     }),
   ),
@@ -42,7 +55,9 @@ const partSchema = z
   .nullish();
 const replySchema = z.looseObject({
   model: z.string().nullish(),
-  choices: z.array(z.looseObject({ finish_reason: z.string().nullish(), delta: partSchema, message: partSchema })).nullish(),
+  choices: z
+    .array(z.looseObject({ finish_reason: z.string().nullish(), delta: partSchema, message: partSchema }))
+    .nullish(),
   usage: z
     .looseObject({ prompt_tokens: z.number().nullish(), completion_tokens: z.number().nullish() })
     .nullish(),
@@ -78,7 +93,11 @@ export const openaiChat: WireReader = {
       builder.setModel(reply.model);
       builder.setUsage(reply.usage?.prompt_tokens, reply.usage?.completion_tokens);
       if (reply.error) {
-        builder.setError(typeof reply.error === 'string' ? reply.error : (reply.error.message ?? 'the model reported an error'));
+        builder.setError(
+          typeof reply.error === 'string'
+            ? reply.error
+            : (reply.error.message ?? 'the model reported an error'),
+        );
       }
       const choice = reply.choices?.[0];
       if (choice?.finish_reason) stopped = true;

@@ -10,7 +10,11 @@ import { historyDigest } from './wire-message.ts';
 import type { ReplyReader, WireMessage, WireReader, WireRequest } from './wire-message.ts';
 
 const contentSchema = z
-  .union([z.string(), z.array(z.looseObject({ type: z.string().optional(), text: z.string().nullish() })), z.null()])
+  .union([
+    z.string(),
+    z.array(z.looseObject({ type: z.string().optional(), text: z.string().nullish() })),
+    z.null(),
+  ])
   .optional();
 
 const actionSchema = z.looseObject({ command: z.union([z.string(), z.array(z.string())]).nullish() });
@@ -35,7 +39,9 @@ const requestSchema = z.looseObject({
   previous_response_id: z.string().nullish(),
   input: z.union([z.string(), z.array(itemSchema)]),
   tools: z
-    .array(z.looseObject({ type: z.string(), name: z.string().nullish(), parameters: z.unknown().optional() }))
+    .array(
+      z.looseObject({ type: z.string(), name: z.string().nullish(), parameters: z.unknown().optional() }),
+    )
     .nullish(),
   text: z.looseObject({ format: z.looseObject({ type: z.string() }).nullish() }).nullish(),
 });
@@ -67,12 +73,19 @@ export const openaiResponses: WireReader = {
     if (!/\/responses(\/compact)?$/.test(path)) return undefined;
     const request = requestSchema.parse(body);
     const items: readonly Item[] =
-      typeof request.input === 'string' ? [{ role: 'user', content: request.input, output: undefined }] : request.input;
+      typeof request.input === 'string'
+        ? [{ role: 'user', content: request.input, output: undefined }]
+        : request.input;
     const turns = items.filter(({ role }) => role !== 'system' && role !== 'developer');
     const tools = (request.tools ?? [])
       .filter(({ type }) => type === 'function' || type === 'custom' || type.includes('shell'))
-      .map((tool) => ({ name: tool.name ?? tool.type, schema: tool.parameters, freeform: tool.type === 'custom' }));
-    const wantsJson = request.text?.format?.type === 'json_schema' || request.text?.format?.type === 'json_object';
+      .map((tool) => ({
+        name: tool.name ?? tool.type,
+        schema: tool.parameters,
+        freeform: tool.type === 'custom',
+      }));
+    const wantsJson =
+      request.text?.format?.type === 'json_schema' || request.text?.format?.type === 'json_object';
     const errand = headers['x-openai-subagent'];
     return {
       model: request.model,
@@ -122,7 +135,9 @@ export const openaiResponses: WireReader = {
         } else if (/^response\.(function_call_arguments|custom_tool_call_input)\.delta$/.test(event.type)) {
           if (typeof event.delta === 'string') builder.addCall(index, { input: event.delta });
         } else if (event.type === 'error' || event.type === 'response.failed') {
-          builder.setError(event.error ? messageOf(event.error) : (event.message ?? 'the model reported a failure'));
+          builder.setError(
+            event.error ? messageOf(event.error) : (event.message ?? 'the model reported a failure'),
+          );
         }
         return /^(response\.(completed|incomplete|failed)|error)$/.test(event.type) ? 'final' : 'partial';
       },
@@ -145,7 +160,12 @@ function toMessages(item: Item): WireMessage[] {
     const output = typeof item.output === 'string' ? item.output : JSON.stringify(item.output ?? '');
     const failed = /"exit_code":\s*[1-9]|exited with code [1-9]/.test(output.slice(0, 2_000));
     return [
-      { role: 'tool', text: '', calls: [], results: [{ id: item.call_id ?? '', text: output.slice(0, 500), failed }] },
+      {
+        role: 'tool',
+        text: '',
+        calls: [],
+        results: [{ id: item.call_id ?? '', text: output.slice(0, 500), failed }],
+      },
     ];
   }
   if (item.role === 'user' || item.role === 'assistant') {

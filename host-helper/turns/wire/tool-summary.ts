@@ -31,7 +31,13 @@ export function summarizeToolInput(name: string, input: string): string {
 /** `bash -lc "…"` is shown as what it runs. */
 function unwrapShell(argv: readonly string[]): string {
   const [program, flag, script] = argv;
-  if (argv.length === 3 && script && flag && /^-l?c$/.test(flag) && /(^|\/)(ba|z|da)?sh$/.test(program ?? '')) {
+  if (
+    argv.length === 3 &&
+    script &&
+    flag &&
+    /^-l?c$/.test(flag) &&
+    /(^|\/)(ba|z|da)?sh$/.test(program ?? '')
+  ) {
     return script;
   }
   return argv.join(' ');
@@ -48,7 +54,10 @@ function summarizeFreeform(name: string, text: string): string {
 }
 
 function oneLine(text: string): string {
-  const flat = text.trim().replace(/\s*\n\s*/g, ' ⏎ ').replace(/\s+/g, ' ');
+  const flat = text
+    .trim()
+    .replace(/\s*\n\s*/g, ' ⏎ ')
+    .replace(/\s+/g, ' ');
   return flat.length > maxSummaryChars ? flat.slice(0, maxSummaryChars - 1) + '…' : flat;
 }
 

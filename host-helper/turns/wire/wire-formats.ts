@@ -22,7 +22,8 @@ export const wireReaders: Readonly<Record<WireFormat, WireReader>> = {
 export function formatOf(path: string, headers: IncomingHttpHeaders, fallback: WireFormat): WireFormat {
   if (/\/chat\/completions$/.test(path)) return 'openai-chat';
   if (/\/responses(\/|$)/.test(path)) return 'openai-responses';
-  if (/\/messages(\/|$)/.test(path) || headers['anthropic-version'] !== undefined) return 'anthropic-messages';
+  if (/\/messages(\/|$)/.test(path) || headers['anthropic-version'] !== undefined)
+    return 'anthropic-messages';
   if (/^\/v1(alpha|beta)/.test(path) || headers['x-goog-api-key'] !== undefined) return 'gemini';
   return fallback;
 }
@@ -35,6 +36,8 @@ export function errorBody(format: WireFormat, status: number, message: string): 
     case 'gemini':
       return JSON.stringify({ error: { code: status, message, status: 'UNAVAILABLE' } });
     default:
-      return JSON.stringify({ error: { message, type: 'server_error', param: null, code: 'turntable_upstream' } });
+      return JSON.stringify({
+        error: { message, type: 'server_error', param: null, code: 'turntable_upstream' },
+      });
   }
 }

@@ -59,11 +59,7 @@ export interface ReplyReader {
 export interface WireReader {
   readonly format: WireFormat;
   /** Reads a request that may be of the main loop; undefined for other paths (model list, token count). Throws when the body is not of this format. */
-  readRequest(
-    path: string,
-    headers: IncomingHttpHeaders,
-    body: unknown,
-  ): WireRequest | undefined;
+  readRequest(path: string, headers: IncomingHttpHeaders, body: unknown): WireRequest | undefined;
   createReplyReader(request: WireRequest): ReplyReader;
 }
 

@@ -23,7 +23,10 @@ for (const [name, each] of agentProfiles) {
     const told = JSON.stringify([each.environment({ home, modelUrl }), each.prepareHome({ home, modelUrl })]);
     assert.ok(told.includes('127.0.0.1:4141'));
     const hosts = [...told.matchAll(/https?:\/\/([^/"\\:]+)/g)].map((match) => match[1]);
-    assert.deepEqual(hosts.filter((host) => host !== '127.0.0.1' && host !== 'opencode.ai'), []);
+    assert.deepEqual(
+      hosts.filter((host) => host !== '127.0.0.1' && host !== 'opencode.ai'),
+      [],
+    );
   });
 
   test(`${name}: starts with the prompt and resumes with "Continue." as whole arguments`, () => {
@@ -46,7 +49,8 @@ for (const [name, each] of agentProfiles) {
 
   test(`${name}: its settings are its own state, the workspace is not`, () => {
     const isState = agentStatePredicate(each, home);
-    for (const file of each.prepareHome({ home, modelUrl })) assert.ok(isState(join(home, file.path)), file.path);
+    for (const file of each.prepareHome({ home, modelUrl }))
+      assert.ok(isState(join(home, file.path)), file.path);
     for (const path of [home, '/work/app/src/index.ts', '/usr/local/bin/tool', '/tmp', `${home}/.bashrc`]) {
       assert.equal(isState(path), false, path);
     }
@@ -87,6 +91,9 @@ test('a damaged manifest is an agent that is not installed', (t) => {
 test('the default agent is known', () => assert.ok(agentProfiles.has(defaultAgentName)));
 
 test('the locked bundle names no registry', () => {
-  const lock = readFileSync(new URL('../../../host-helper/agents/bundle/package-lock.json', import.meta.url), 'utf8');
+  const lock = readFileSync(
+    new URL('../../../host-helper/agents/bundle/package-lock.json', import.meta.url),
+    'utf8',
+  );
   assert.ok(!lock.includes('"resolved"'));
 });

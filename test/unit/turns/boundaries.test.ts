@@ -7,14 +7,28 @@ import type { MainLoopRequest } from '../../../host-helper/turns/model-endpoint.
 import type { WireMessage, WireRequest } from '../../../host-helper/turns/wire/wire-message.ts';
 
 const user = (text: string): WireMessage => ({ role: 'user', text, calls: [], results: [] });
-const call = (id: string): WireMessage => ({ role: 'assistant', text: '', calls: [{ id, name: 'bash' }], results: [] });
-const result = (id: string): WireMessage => ({ role: 'tool', text: '', calls: [], results: [{ id, text: 'ok', failed: false }] });
+const call = (id: string): WireMessage => ({
+  role: 'assistant',
+  text: '',
+  calls: [{ id, name: 'bash' }],
+  results: [],
+});
+const result = (id: string): WireMessage => ({
+  role: 'tool',
+  text: '',
+  calls: [],
+  results: [{ id, text: 'ok', failed: false }],
+});
 
 function wire(messages: readonly WireMessage[], side = false): WireRequest {
   return { model: 'm', streaming: true, messages, tools: [], side, history: JSON.stringify(messages) };
 }
 
-function tracker(): { boundaries: MainLoopRequest[]; tracked: BoundaryTracker; arrive: (messages: readonly WireMessage[]) => Arrival } {
+function tracker(): {
+  boundaries: MainLoopRequest[];
+  tracked: BoundaryTracker;
+  arrive: (messages: readonly WireMessage[]) => Arrival;
+} {
   const boundaries: MainLoopRequest[] = [];
   const tracked = new BoundaryTracker((request) => {
     boundaries.push(request);
@@ -35,9 +49,18 @@ const third = [...second, call('b'), result('b')];
 test('each step of the main loop is a boundary and names its new results only', () => {
   const { boundaries, tracked, arrive } = tracker();
   for (const messages of [first, second, third]) tracked.settle(exchangeOf(arrive(messages)), true);
-  assert.deepEqual(boundaries.map(({ number }) => number), [1, 2, 3]);
-  assert.deepEqual(boundaries.map(({ toolResults }) => toolResults.map(({ id }) => id)), [[], ['a'], ['b']]);
-  assert.deepEqual(boundaries.map(({ userText }) => userText), ['go', undefined, undefined]);
+  assert.deepEqual(
+    boundaries.map(({ number }) => number),
+    [1, 2, 3],
+  );
+  assert.deepEqual(
+    boundaries.map(({ toolResults }) => toolResults.map(({ id }) => id)),
+    [[], ['a'], ['b']],
+  );
+  assert.deepEqual(
+    boundaries.map(({ userText }) => userText),
+    ['go', undefined, undefined],
+  );
 });
 
 test('a side call is no boundary', () => {
@@ -94,5 +117,8 @@ test('after a reset, a request that was asked before is a boundary again', () =>
   tracked.reset();
   assert.equal(arrive(second).kind, 'boundary');
   assert.equal(boundaries.at(-1)?.number, 5);
-  assert.deepEqual(boundaries.at(-1)?.toolResults.map(({ id }) => id), ['a']);
+  assert.deepEqual(
+    boundaries.at(-1)?.toolResults.map(({ id }) => id),
+    ['a'],
+  );
 });

@@ -11,7 +11,12 @@ import { gzipSync, zstdCompressSync } from 'node:zlib';
 
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { Conversation } from '../../../host-helper/protocol/state.ts';
-import type { MainLoopRequest, ModelEndpoint, ModelEndpointHooks, Upstream } from '../../../host-helper/turns/model-endpoint.ts';
+import type {
+  MainLoopRequest,
+  ModelEndpoint,
+  ModelEndpointHooks,
+  Upstream,
+} from '../../../host-helper/turns/model-endpoint.ts';
 import { createModelEndpoint } from '../../../host-helper/turns/model-proxy.ts';
 import type { ModelEndpointOptions } from '../../../host-helper/turns/model-proxy.ts';
 import { placeholderKey } from '../../../host-helper/turns/upstream-request.ts';
@@ -29,7 +34,12 @@ interface Setup {
   readonly endpoint: ModelEndpoint;
   readonly seen: Seen;
   readonly requests: { url: string; headers: http.IncomingHttpHeaders; body: Buffer }[];
-  send(options: { path?: string; method?: string; headers?: http.OutgoingHttpHeaders; body?: string | Buffer }): Promise<Answer>;
+  send(options: {
+    path?: string;
+    method?: string;
+    headers?: http.OutgoingHttpHeaders;
+    body?: string | Buffer;
+  }): Promise<Answer>;
 }
 
 interface Answer {
@@ -45,7 +55,11 @@ const chatBody = JSON.stringify(chat.request);
 async function setup(
   t: TestContext,
   handler: Handler,
-  options: Partial<Omit<ModelEndpointOptions, 'hooks' | 'upstream'>> & { hooks?: Partial<ModelEndpointHooks>; upstream?: Partial<Upstream>; basePath?: string } = {},
+  options: Partial<Omit<ModelEndpointOptions, 'hooks' | 'upstream'>> & {
+    hooks?: Partial<ModelEndpointHooks>;
+    upstream?: Partial<Upstream>;
+    basePath?: string;
+  } = {},
 ): Promise<Setup> {
   const directory = mkdtempSync(join(tmpdir(), 'turntable-proxy-'));
   const requests: Setup['requests'] = [];
@@ -67,7 +81,11 @@ async function setup(
     logger: silentLogger,
     ...options,
     socketPath: join(directory, 'model.sock'),
-    upstream: { baseUrls: { 'openai-chat': url, 'anthropic-messages': url, gemini: url }, headers: {}, ...options.upstream },
+    upstream: {
+      baseUrls: { 'openai-chat': url, 'anthropic-messages': url, gemini: url },
+      headers: {},
+      ...options.upstream,
+    },
     hooks: {
       onBoundary: (request) => {
         seen.boundaries.push(request);
@@ -77,7 +95,8 @@ async function setup(
         seen.replies.push({ number: request.number, conversation });
         options.hooks?.onReply?.(request, conversation);
       },
-      onReleased: (request, heldMs, capped) => void seen.released.push({ number: request.number, heldMs, capped }),
+      onReleased: (request, heldMs, capped) =>
+        void seen.released.push({ number: request.number, heldMs, capped }),
     },
   });
   t.after(async () => {
@@ -93,7 +112,12 @@ async function setup(
     send: ({ path, method, headers, body }) =>
       new Promise((resolve, reject) => {
         const request = http.request(
-          { socketPath: endpoint.socketPath, path: path ?? chat.path, method: method ?? 'POST', headers: { 'content-type': 'application/json', ...headers } },
+          {
+            socketPath: endpoint.socketPath,
+            path: path ?? chat.path,
+            method: method ?? 'POST',
+            headers: { 'content-type': 'application/json', ...headers },
+          },
           (response) => {
             const pieces: Buffer[] = [];
             response.on('data', (piece: Buffer) => pieces.push(piece));
@@ -121,7 +145,11 @@ const streamChat: Handler = (_request, _body, response) => {
 
 test('request and reply pass byte for byte, and the conversation is read on the side', async (t) => {
   const { send, requests, seen } = await setup(t, streamChat);
-  const answer = await send({ path: `${chat.path}?beta=true&x=%2F`, body: chatBody, headers: { 'x-agent': 'a', connection: 'close, x-agent-hop', 'x-agent-hop': '1' } });
+  const answer = await send({
+    path: `${chat.path}?beta=true&x=%2F`,
+    body: chatBody,
+    headers: { 'x-agent': 'a', connection: 'close, x-agent-hop', 'x-agent-hop': '1' },
+  });
   assert.equal(answer.body, chat.stream);
   assert.equal(answer.headers['x-request-id'], 'r-1');
   assert.equal(requests[0]?.url, `${chat.path}?beta=true&x=%2F`);
@@ -136,17 +164,30 @@ test('request and reply pass byte for byte, and the conversation is read on the 
 
 test('credentials are set outside and placeholder keys never leave', async (t) => {
   const { send, requests } = await setup(t, streamChat, {
-    upstream: { headers: { 'x-team': 'shop' }, credentials: { 'openai-chat': { authorization: 'Bearer real' }, gemini: { 'x-goog-api-key': 'real-g' } } },
+    upstream: {
+      headers: { 'x-team': 'shop' },
+      credentials: {
+        'openai-chat': { authorization: 'Bearer real' },
+        gemini: { 'x-goog-api-key': 'real-g' },
+      },
+    },
   });
   await send({ body: chatBody, headers: { authorization: `Bearer ${placeholderKey}`, 'x-api-key': 'mine' } });
   assert.equal(requests[0]?.headers.authorization, 'Bearer real');
   assert.equal(requests[0]?.headers['x-api-key'], undefined);
   assert.equal(requests[0]?.headers['x-team'], 'shop');
-  await send({ path: `${fixtures.gemini.path}?key=${placeholderKey}&alt=sse`, body: JSON.stringify(fixtures.gemini.request) });
+  await send({
+    path: `${fixtures.gemini.path}?key=${placeholderKey}&alt=sse`,
+    body: JSON.stringify(fixtures.gemini.request),
+  });
   assert.equal(requests[1]?.url, `${fixtures.gemini.path}?alt=sse`);
   assert.equal(requests[1]?.headers['x-goog-api-key'], 'real-g');
   assert.equal(requests[1]?.headers.authorization, undefined);
-  await send({ path: '/v1/messages', body: '{}', headers: { 'x-api-key': placeholderKey, authorization: 'Bearer of-the-developer' } });
+  await send({
+    path: '/v1/messages',
+    body: '{}',
+    headers: { 'x-api-key': placeholderKey, authorization: 'Bearer of-the-developer' },
+  });
   assert.equal(requests[2]?.headers['x-api-key'], undefined);
   assert.equal(requests[2]?.headers.authorization, 'Bearer of-the-developer');
 });
@@ -199,13 +240,18 @@ test('a checkpoint that is done before the model answers holds nothing back', as
 });
 
 test('a checkpoint that never completes is waited for no longer than the cap', async (t) => {
-  const { send, seen } = await setup(t, streamChat, { holdCapMs: 30, hooks: { onBoundary: () => new Promise(() => {}) } });
+  const { send, seen } = await setup(t, streamChat, {
+    holdCapMs: 30,
+    hooks: { onBoundary: () => new Promise(() => {}) },
+  });
   assert.equal((await send({ body: chatBody })).body, chat.stream);
   assert.equal(seen.released[0]?.capped, true);
 });
 
 test('a boundary that fails lets the reply go on', async (t) => {
-  const { send } = await setup(t, streamChat, { hooks: { onBoundary: () => Promise.reject(new Error('disk full')) } });
+  const { send } = await setup(t, streamChat, {
+    hooks: { onBoundary: () => Promise.reject(new Error('disk full')) },
+  });
   assert.equal((await send({ body: chatBody })).body, chat.stream);
 });
 
@@ -245,19 +291,47 @@ test('a provider error passes unchanged, and the retry is the same turn', async 
   assert.equal(failed.headers['retry-after'], '1');
   assert.equal((await send({ body: chatBody })).status, 200);
   assert.equal(seen.boundaries.length, 1);
-  assert.deepEqual(seen.replies.map(({ number, conversation }) => [number, conversation.error]), [[1, 'HTTP 500 boom'], [1, undefined]]);
+  assert.deepEqual(
+    seen.replies.map(({ number, conversation }) => [number, conversation.error]),
+    [
+      [1, 'HTTP 500 boom'],
+      [1, undefined],
+    ],
+  );
 });
 
 test('a provider that resets, and one that is not there, give a 502 in the shape of the API', async (t) => {
   const { send, seen } = await setup(t, (_request, _body, response) => void response.destroy());
-  const reset = await send({ path: '/v1/messages', body: JSON.stringify(fixtures['anthropic-messages'].request) });
+  const reset = await send({
+    path: '/v1/messages',
+    body: JSON.stringify(fixtures['anthropic-messages'].request),
+  });
   assert.equal(reset.status, 502);
-  assert.match(reset.body, /^\{"type":"error","error":\{"type":"api_error","message":"The model provider at http/);
+  assert.match(
+    reset.body,
+    /^\{"type":"error","error":\{"type":"api_error","message":"The model provider at http/,
+  );
   assert.match(seen.replies[0]?.conversation.error ?? '', /failed/);
-  const gone = await setup(t, streamChat, { upstream: { baseUrls: { 'openai-chat': 'http://127.0.0.1:9' } } });
+  const gone = await setup(t, streamChat, {
+    upstream: { baseUrls: { 'openai-chat': 'http://127.0.0.1:9' } },
+  });
   const refused = await gone.send({ body: chatBody });
   assert.equal(refused.status, 502);
   assert.match(refused.body, /Check the upstream base URL/);
+});
+
+test('a failure is reported only after the boundary was dealt with', async (t) => {
+  const checkpoint = Promise.withResolvers<void>();
+  const { send, seen } = await setup(t, (_request, _body, response) => void response.destroy(), {
+    hooks: { onBoundary: () => checkpoint.promise },
+  });
+  const answer = send({ body: chatBody });
+  while (seen.boundaries.length === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.deepEqual(seen.replies, []);
+  checkpoint.resolve();
+  assert.equal((await answer).status, 502);
+  assert.equal(seen.replies.length, 1);
 });
 
 test('a provider that says nothing gives a 504', async (t) => {
@@ -283,6 +357,7 @@ test('a reply that breaks off is cut for the agent too, and the retry is the sam
 });
 
 test('an agent that goes away aborts the provider, also while its reply is held', async (t) => {
+  const checkpoint = Promise.withResolvers<void>();
   const aborted = Promise.withResolvers<void>();
   const reached = Promise.withResolvers<void>();
   const { endpoint, seen } = await setup(
@@ -293,7 +368,7 @@ test('an agent that goes away aborts the provider, also while its reply is held'
       response.on('close', () => aborted.resolve());
       reached.resolve();
     },
-    { hooks: { onBoundary: () => new Promise(() => {}) } },
+    { hooks: { onBoundary: () => checkpoint.promise } },
   );
   const request = http.request({ socketPath: endpoint.socketPath, path: chat.path, method: 'POST' });
   request.on('error', () => {});
@@ -303,6 +378,8 @@ test('an agent that goes away aborts the provider, also while its reply is held'
   request.destroy();
   await aborted.promise;
   while (endpoint.pending > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+  checkpoint.resolve();
+  while (seen.replies.length === 0) await new Promise((resolve) => setTimeout(resolve, 5));
   assert.match(seen.replies[0]?.conversation.error ?? '', /agent closed the connection/);
 });
 
@@ -311,7 +388,10 @@ test('side calls, model lists and token counts pass and are no boundaries', asyn
   const { tools: _tools, ...title } = chat.request;
   await send({ body: JSON.stringify(title) });
   await send({ path: '/v1/models', method: 'GET' });
-  await send({ path: '/v1/messages/count_tokens', body: JSON.stringify(fixtures['anthropic-messages'].request) });
+  await send({
+    path: '/v1/messages/count_tokens',
+    body: JSON.stringify(fixtures['anthropic-messages'].request),
+  });
   assert.equal(requests.length, 3);
   assert.deepEqual(seen, { boundaries: [], replies: [], released: [] });
 });

@@ -35,7 +35,9 @@ function messages(first: string): readonly object[] {
 }
 
 function events(...values: readonly unknown[]): string {
-  return values.map((value) => `data: ${typeof value === 'string' ? value : JSON.stringify(value)}\n\n`).join('');
+  return values
+    .map((value) => `data: ${typeof value === 'string' ? value : JSON.stringify(value)}\n\n`)
+    .join('');
 }
 
 function named(...values: readonly { type: string; [field: string]: unknown }[]): string {
@@ -62,7 +64,11 @@ export const fixtures: Readonly<Record<WireFormat, WireFixture>> = {
       messages: [
         { role: 'system', content: 'You are an agent.' },
         { role: 'user', content: [{ type: 'text', text: 'Grüße' }] },
-        { role: 'assistant', content: null, tool_calls: [{ id: 'a1', type: 'function', function: { name: 'bash', arguments: '{}' } }] },
+        {
+          role: 'assistant',
+          content: null,
+          tool_calls: [{ id: 'a1', type: 'function', function: { name: 'bash', arguments: '{}' } }],
+        },
         { role: 'tool', tool_call_id: 'a1', content: 'ok' },
       ],
       tools: [{ type: 'function', function: { name: 'bash', parameters: schema } }],
@@ -74,11 +80,18 @@ export const fixtures: Readonly<Record<WireFormat, WireFixture>> = {
         chunk({ role: 'assistant', content: '' }),
         chunk({ content: text1 }),
         chunk({ content: text2, reasoning_content: 'not shown' }),
-        chunk({ tool_calls: [{ index: 0, id: 'a2', type: 'function', function: { name: 'bash', arguments: '' } }] }),
+        chunk({
+          tool_calls: [{ index: 0, id: 'a2', type: 'function', function: { name: 'bash', arguments: '' } }],
+        }),
         chunk({ tool_calls: [{ index: 0, function: { arguments: input1 } }] }),
         chunk({ tool_calls: [{ index: 0, function: { arguments: input2 } }] }),
         chunk({}, 'tool_calls'),
-        { id: 'c1', model: 'model-1', choices: [], usage: { prompt_tokens: 120, completion_tokens: 34, total_tokens: 154 } },
+        {
+          id: 'c1',
+          model: 'model-1',
+          choices: [],
+          usage: { prompt_tokens: 120, completion_tokens: 34, total_tokens: 154 },
+        },
         '[DONE]',
       ),
     json: JSON.stringify({
@@ -86,7 +99,11 @@ export const fixtures: Readonly<Record<WireFormat, WireFixture>> = {
       choices: [
         {
           index: 0,
-          message: { role: 'assistant', content: text, tool_calls: [{ id: 'a2', type: 'function', function: { name: 'bash', arguments: input } }] },
+          message: {
+            role: 'assistant',
+            content: text,
+            tool_calls: [{ id: 'a2', type: 'function', function: { name: 'bash', arguments: input } }],
+          },
           finish_reason: 'tool_calls',
         },
       ],
@@ -111,18 +128,45 @@ export const fixtures: Readonly<Record<WireFormat, WireFixture>> = {
     },
     messages: messages('a1'),
     stream: named(
-      { type: 'response.created', response: { id: 'r1', model: 'model-1', status: 'in_progress', output: [] } },
+      {
+        type: 'response.created',
+        response: { id: 'r1', model: 'model-1', status: 'in_progress', output: [] },
+      },
       { type: 'response.output_item.added', output_index: 0, item: { type: 'reasoning', id: 'rs1' } },
       { type: 'response.output_item.done', output_index: 0, item: { type: 'reasoning', id: 'rs1' } },
-      { type: 'response.output_item.added', output_index: 1, item: { type: 'message', id: 'm1', role: 'assistant', content: [] } },
+      {
+        type: 'response.output_item.added',
+        output_index: 1,
+        item: { type: 'message', id: 'm1', role: 'assistant', content: [] },
+      },
       { type: 'response.output_text.delta', output_index: 1, item_id: 'm1', delta: text1 },
       { type: 'response.output_text.delta', output_index: 1, item_id: 'm1', delta: text2 },
-      { type: 'response.output_item.done', output_index: 1, item: { type: 'message', id: 'm1', role: 'assistant', content: [{ type: 'output_text', text }] } },
-      { type: 'response.output_item.added', output_index: 2, item: { type: 'function_call', id: 'f1', call_id: 'a2', name: 'bash', arguments: '' } },
+      {
+        type: 'response.output_item.done',
+        output_index: 1,
+        item: { type: 'message', id: 'm1', role: 'assistant', content: [{ type: 'output_text', text }] },
+      },
+      {
+        type: 'response.output_item.added',
+        output_index: 2,
+        item: { type: 'function_call', id: 'f1', call_id: 'a2', name: 'bash', arguments: '' },
+      },
       { type: 'response.function_call_arguments.delta', output_index: 2, item_id: 'f1', delta: input1 },
       { type: 'response.function_call_arguments.delta', output_index: 2, item_id: 'f1', delta: input2 },
-      { type: 'response.output_item.done', output_index: 2, item: { type: 'function_call', id: 'f1', call_id: 'a2', name: 'bash', arguments: input } },
-      { type: 'response.completed', response: { id: 'r1', model: 'model-1', status: 'completed', usage: { input_tokens: 120, output_tokens: 34 } } },
+      {
+        type: 'response.output_item.done',
+        output_index: 2,
+        item: { type: 'function_call', id: 'f1', call_id: 'a2', name: 'bash', arguments: input },
+      },
+      {
+        type: 'response.completed',
+        response: {
+          id: 'r1',
+          model: 'model-1',
+          status: 'completed',
+          usage: { input_tokens: 120, output_tokens: 34 },
+        },
+      },
     ),
     json: JSON.stringify({
       id: 'r1',
@@ -146,20 +190,45 @@ export const fixtures: Readonly<Record<WireFormat, WireFixture>> = {
       system: [{ type: 'text', text: 'You are an agent.' }],
       messages: [
         { role: 'user', content: [{ type: 'text', text: 'Grüße' }] },
-        { role: 'assistant', content: [{ type: 'thinking', thinking: 'hm', signature: 's' }, { type: 'tool_use', id: 'a1', name: 'bash', input: {} }] },
-        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 'a1', content: [{ type: 'text', text: 'ok' }] }] },
+        {
+          role: 'assistant',
+          content: [
+            { type: 'thinking', thinking: 'hm', signature: 's' },
+            { type: 'tool_use', id: 'a1', name: 'bash', input: {} },
+          ],
+        },
+        {
+          role: 'user',
+          content: [{ type: 'tool_result', tool_use_id: 'a1', content: [{ type: 'text', text: 'ok' }] }],
+        },
       ],
-      tools: [{ name: 'bash', input_schema: schema }, { type: 'web_search_20250305', name: 'web_search' }],
+      tools: [
+        { name: 'bash', input_schema: schema },
+        { type: 'web_search_20250305', name: 'web_search' },
+      ],
     },
     messages: messages('a1'),
     stream: named(
-      { type: 'message_start', message: { id: 'm1', role: 'assistant', model: 'model-1', content: [], usage: { input_tokens: 20, cache_read_input_tokens: 100, output_tokens: 1 } } },
+      {
+        type: 'message_start',
+        message: {
+          id: 'm1',
+          role: 'assistant',
+          model: 'model-1',
+          content: [],
+          usage: { input_tokens: 20, cache_read_input_tokens: 100, output_tokens: 1 },
+        },
+      },
       { type: 'ping' },
       { type: 'content_block_start', index: 0, content_block: { type: 'text', text: '' } },
       { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: text1 } },
       { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: text2 } },
       { type: 'content_block_stop', index: 0 },
-      { type: 'content_block_start', index: 1, content_block: { type: 'tool_use', id: 'a2', name: 'bash', input: {} } },
+      {
+        type: 'content_block_start',
+        index: 1,
+        content_block: { type: 'tool_use', id: 'a2', name: 'bash', input: {} },
+      },
       { type: 'content_block_delta', index: 1, delta: { type: 'input_json_delta', partial_json: '' } },
       { type: 'content_block_delta', index: 1, delta: { type: 'input_json_delta', partial_json: input1 } },
       { type: 'content_block_delta', index: 1, delta: { type: 'input_json_delta', partial_json: input2 } },
@@ -172,7 +241,10 @@ export const fixtures: Readonly<Record<WireFormat, WireFixture>> = {
       type: 'message',
       role: 'assistant',
       model: 'model-1',
-      content: [{ type: 'text', text }, { type: 'tool_use', id: 'a2', name: 'bash', input: args }],
+      content: [
+        { type: 'text', text },
+        { type: 'tool_use', id: 'a2', name: 'bash', input: args },
+      ],
       usage: { input_tokens: 20, cache_read_input_tokens: 100, output_tokens: 34 },
     }),
     conversation: conversation('a2'),
@@ -191,16 +263,29 @@ export const fixtures: Readonly<Record<WireFormat, WireFixture>> = {
     },
     messages: messages('bash-0'),
     stream: events(
-      { candidates: [{ content: { role: 'model', parts: [{ text: 'thinking', thought: true }] } }], modelVersion: 'model-1' },
+      {
+        candidates: [{ content: { role: 'model', parts: [{ text: 'thinking', thought: true }] } }],
+        modelVersion: 'model-1',
+      },
       { candidates: [{ content: { role: 'model', parts: [{ text: text1 }] } }] },
       { candidates: [{ content: { role: 'model', parts: [{ text: text2 }] } }] },
       {
-        candidates: [{ content: { role: 'model', parts: [{ functionCall: { name: 'bash', args } }] }, finishReason: 'STOP' }],
+        candidates: [
+          {
+            content: { role: 'model', parts: [{ functionCall: { name: 'bash', args } }] },
+            finishReason: 'STOP',
+          },
+        ],
         usageMetadata: { promptTokenCount: 120, candidatesTokenCount: 30, thoughtsTokenCount: 4 },
       },
     ),
     json: JSON.stringify({
-      candidates: [{ content: { role: 'model', parts: [{ text }, { functionCall: { name: 'bash', args } }] }, finishReason: 'STOP' }],
+      candidates: [
+        {
+          content: { role: 'model', parts: [{ text }, { functionCall: { name: 'bash', args } }] },
+          finishReason: 'STOP',
+        },
+      ],
       modelVersion: 'model-1',
       usageMetadata: { promptTokenCount: 120, candidatesTokenCount: 30, thoughtsTokenCount: 4 },
     }),

@@ -9,7 +9,11 @@ import { fixtures } from './fixtures.ts';
 
 const formats = Object.keys(fixtures) as WireFormat[];
 
-function readReply(format: WireFormat, contentType: string, pieces: readonly Uint8Array[]): { conversation: Conversation; answered: boolean } {
+function readReply(
+  format: WireFormat,
+  contentType: string,
+  pieces: readonly Uint8Array[],
+): { conversation: Conversation; answered: boolean } {
   const reader = wireReaders[format];
   const request = reader.readRequest(fixtures[format].path, {}, fixtures[format].request);
   assert.ok(request);
@@ -37,17 +41,27 @@ for (const format of formats) {
   test(`${format}: a stream cut into pieces of any size reads the same, also in the middle of a character`, () => {
     const bytes = Buffer.from(fixture.stream);
     for (const sizeBytes of [1, 2, 3, 7, 61]) {
-      assert.deepEqual(readReply(format, 'text/event-stream; charset=utf-8', split(bytes, sizeBytes)).conversation, fixture.conversation);
+      assert.deepEqual(
+        readReply(format, 'text/event-stream; charset=utf-8', split(bytes, sizeBytes)).conversation,
+        fixture.conversation,
+      );
     }
   });
 
   test(`${format}: a stream with CRLF line ends reads the same`, () => {
     const bytes = Buffer.from(fixture.stream.replaceAll('\n', '\r\n'));
-    assert.deepEqual(readReply(format, 'text/event-stream', split(bytes, 5)).conversation, fixture.conversation);
+    assert.deepEqual(
+      readReply(format, 'text/event-stream', split(bytes, 5)).conversation,
+      fixture.conversation,
+    );
   });
 
   test(`${format}: a whole JSON reply reads the same as the stream`, () => {
-    const { conversation, answered } = readReply(format, 'application/json', split(Buffer.from(fixture.json), 11));
+    const { conversation, answered } = readReply(
+      format,
+      'application/json',
+      split(Buffer.from(fixture.json), 11),
+    );
     assert.deepEqual(conversation, fixture.conversation);
     assert.equal(answered, true);
   });
@@ -60,7 +74,9 @@ for (const format of formats) {
   });
 
   test(`${format}: nonsense in the stream becomes the conversation's error`, () => {
-    const { conversation, answered } = readReply(format, 'text/event-stream', [Buffer.from('data: {"choices": 7, "type": 3, "candidates": "x"}\n\n')]);
+    const { conversation, answered } = readReply(format, 'text/event-stream', [
+      Buffer.from('data: {"choices": 7, "type": 3, "candidates": "x"}\n\n'),
+    ]);
     assert.equal(answered, false);
     assert.match(conversation.error ?? '', /could not be read/);
   });
@@ -90,7 +106,10 @@ for (const format of formats) {
       })),
       fixture.messages,
     );
-    assert.deepEqual(request.tools.map(({ name }) => name), ['bash']);
+    assert.deepEqual(
+      request.tools.map(({ name }) => name),
+      ['bash'],
+    );
     assert.equal(formatOf(fixture.path, {}, 'openai-chat'), format);
   });
 
@@ -98,25 +117,39 @@ for (const format of formats) {
     const { tools: _tools, ...bare } = fixture.request;
     assert.equal(wireReaders[format].readRequest(fixture.path, {}, bare)?.side, true);
     assert.equal(wireReaders[format].readRequest('/v1/models', {}, fixture.request), undefined);
-    assert.equal(wireReaders[format].readRequest('/v1/messages/count_tokens', {}, fixture.request), undefined);
+    assert.equal(
+      wireReaders[format].readRequest('/v1/messages/count_tokens', {}, fixture.request),
+      undefined,
+    );
   });
 
   test(`${format}: cache marks and unknown fields do not change a history, another message does`, () => {
     const reader = wireReaders[format];
     const plain = reader.readRequest(fixture.path, {}, fixture.request);
-    const marked = JSON.parse(JSON.stringify({ ...fixture.request, metadata: { attempt: 2 } }), (_key, value: unknown) =>
-      typeof value === 'object' && value !== null && 'text' in value ? { ...value, cache_control: { type: 'ephemeral' } } : value,
+    const marked = JSON.parse(
+      JSON.stringify({ ...fixture.request, metadata: { attempt: 2 } }),
+      (_key, value: unknown) =>
+        typeof value === 'object' && value !== null && 'text' in value
+          ? { ...value, cache_control: { type: 'ephemeral' } }
+          : value,
     ) as unknown;
     const again = reader.readRequest(fixture.path, {}, marked);
     assert.equal(again?.history, plain?.history);
-    const other = reader.readRequest(fixture.path, {}, JSON.parse(JSON.stringify(fixture.request).replace('Grüße', 'Hello')));
+    const other = reader.readRequest(
+      fixture.path,
+      {},
+      JSON.parse(JSON.stringify(fixture.request).replace('Grüße', 'Hello')),
+    );
     assert.notEqual(other?.history, plain?.history);
   });
 }
 
 test('anthropic-messages: a suggestion request with tools is a side call', () => {
   const { path, request } = fixtures['anthropic-messages'];
-  const suggestion = { ...request, messages: [{ role: 'user', content: '[SUGGESTION MODE: what would the user type next]' }] };
+  const suggestion = {
+    ...request,
+    messages: [{ role: 'user', content: '[SUGGESTION MODE: what would the user type next]' }],
+  };
   assert.equal(wireReaders['anthropic-messages'].readRequest(path, {}, suggestion)?.side, true);
 });
 
