@@ -36,7 +36,10 @@ interface GlobalOptions {
 }
 
 /** Runs a command's body: connects, closes, turns errors into words and an exit code. */
-export async function runCommand(command: Command, body: (cli: Cli) => Promise<number | void>): Promise<void> {
+export async function runCommand(
+  command: Command,
+  body: (cli: Cli) => Promise<number | void>,
+): Promise<void> {
   const options = command.optsWithGlobals<GlobalOptions>();
   using cli = createCli(options);
   try {
@@ -51,7 +54,9 @@ export function reportError(error: unknown, json: boolean): number {
   const known = error instanceof TurntableError ? error : unexpected(error);
   if (json) {
     const { code: name, message, data } = known;
-    process.stdout.write(JSON.stringify({ error: { code: errorCodes[name], name, message, ...(data && { data }) } }) + '\n');
+    process.stdout.write(
+      JSON.stringify({ error: { code: errorCodes[name], name, message, ...(data && { data }) } }) + '\n',
+    );
   } else {
     const style = createStyle(process.stderr);
     process.stderr.write(`${style.bad('turntable:')} ${printable(known.message, { lines: true })}\n`);

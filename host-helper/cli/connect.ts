@@ -16,7 +16,10 @@ export interface HelperPlace {
   readonly socketPath: string;
 }
 
-const defaultPlace: HelperPlace = { stateDir: '/var/lib/turntable', socketPath: '/run/turntable/helper.sock' };
+const defaultPlace: HelperPlace = {
+  stateDir: '/var/lib/turntable',
+  socketPath: '/run/turntable/helper.sock',
+};
 
 /** Options win over the environment; a state directory of one's own brings its own socket. */
 export function placeOf(
@@ -25,7 +28,8 @@ export function placeOf(
 ): HelperPlace {
   const stateDir = options.stateDir ?? (environment['TURNTABLE_STATE_DIR'] || undefined);
   // A socket from the environment must not win over a state directory given by hand.
-  const fromEnvironment = options.stateDir === undefined ? environment['TURNTABLE_SOCKET'] || undefined : undefined;
+  const fromEnvironment =
+    options.stateDir === undefined ? environment['TURNTABLE_SOCKET'] || undefined : undefined;
   const socket = options.socket ?? fromEnvironment;
   const base = stateDir === undefined ? defaultPlace.stateDir : resolve(stateDir);
   const usual = stateDir === undefined ? defaultPlace.socketPath : join(base, 'helper.sock');
@@ -84,9 +88,13 @@ function closeReason(code: number, reason: string): string | undefined {
 function cannotOpen(socketPath: string, cause: unknown): TurntableError {
   const code = cause instanceof Error && 'code' in cause ? cause.code : undefined;
   if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') {
-    return new TurntableError('helperNotRunning', `No helper answers on ${socketPath}: start it with \`turntable up\`.`, {
-      cause,
-    });
+    return new TurntableError(
+      'helperNotRunning',
+      `No helper answers on ${socketPath}: start it with \`turntable up\`.`,
+      {
+        cause,
+      },
+    );
   }
   if (code === 'EACCES' || code === 'EPERM') {
     return new TurntableError(
@@ -96,7 +104,11 @@ function cannotOpen(socketPath: string, cause: unknown): TurntableError {
     );
   }
   const text = cause instanceof Error ? cause.message : String(cause);
-  return new TurntableError('helperNotRunning', `The helper on ${socketPath} does not answer as it should (${text}): see \`turntable doctor\`.`, {
-    cause,
-  });
+  return new TurntableError(
+    'helperNotRunning',
+    `The helper on ${socketPath} does not answer as it should (${text}): see \`turntable doctor\`.`,
+    {
+      cause,
+    },
+  );
 }

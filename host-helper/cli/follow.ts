@@ -13,7 +13,9 @@ export async function followProgress(
 ): Promise<AsyncDisposable> {
   const told = new Set<string>();
   const subscription = await client.subscribe((state) => {
-    const mine = Object.values(state.progress).filter((each) => sessionId === undefined || each.sessionId === sessionId);
+    const mine = Object.values(state.progress).filter(
+      (each) => sessionId === undefined || each.sessionId === sessionId,
+    );
     const newest = mine.at(-1);
     if (newest) {
       const part = newest.fraction === undefined ? '' : ` ${Math.round(newest.fraction * 100)} %`;
@@ -22,7 +24,9 @@ export async function followProgress(
     for (const approval of Object.values(state.approvals)) {
       if (approval.state !== 'pending' || approval.sessionId !== sessionId || told.has(approval.id)) continue;
       told.add(approval.id);
-      progress.note(`turntable: waits for your answer: ${approvalSubject(approval)}\n  turntable approve ${approval.id}   or   turntable deny ${approval.id}`);
+      progress.note(
+        `turntable: waits for your answer: ${approvalSubject(approval)}\n  turntable approve ${approval.id}   or   turntable deny ${approval.id}`,
+      );
     }
   });
   return { [Symbol.asyncDispose]: () => Promise.resolve(subscription.close()) };

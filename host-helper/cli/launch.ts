@@ -17,7 +17,10 @@ const startTimeoutMs = 90_000;
 const pollIntervalMs = 100;
 
 /** The command line of the helper: the bundle's neighbour, or the sources when this runs from them. */
-export function helperCommand(place: HelperPlace, options: { group?: string | undefined; debug?: boolean | undefined }): string[] {
+export function helperCommand(
+  place: HelperPlace,
+  options: { group?: string | undefined; debug?: boolean | undefined },
+): string[] {
   const entry = import.meta.filename.endsWith('.ts')
     ? new URL('../main.ts', import.meta.url)
     : new URL('./helper.js', import.meta.url);
@@ -35,9 +38,14 @@ export function helperCommand(place: HelperPlace, options: { group?: string | un
 /** The words to put before a command to run it as root. Throws `notPermitted` when there is no way. */
 export function rootPrefix(): string[] {
   if (process.getuid?.() === 0) return [];
-  const hasSudo = (process.env['PATH'] ?? '').split(delimiter).some((folder) => existsSync(join(folder, 'sudo')));
+  const hasSudo = (process.env['PATH'] ?? '')
+    .split(delimiter)
+    .some((folder) => existsSync(join(folder, 'sudo')));
   if (!hasSudo) {
-    throw new TurntableError('notPermitted', 'The helper must run as root, and there is no sudo here: run `turntable up` as root.');
+    throw new TurntableError(
+      'notPermitted',
+      'The helper must run as root, and there is no sudo here: run `turntable up` as root.',
+    );
   }
   return ['sudo', '--'];
 }
@@ -48,7 +56,9 @@ export function runInForeground(command: readonly string[]): Promise<number> {
   const { promise, resolve, reject } = Promise.withResolvers<number>();
   const child = spawn(program, argv, { stdio: 'inherit' });
   child.once('error', reject);
-  child.once('close', (code, signal) => resolve(code ?? (signal === 'SIGINT' || signal === 'SIGTERM' ? 0 : 1)));
+  child.once('close', (code, signal) =>
+    resolve(code ?? (signal === 'SIGINT' || signal === 'SIGTERM' ? 0 : 1)),
+  );
   // Ctrl-C reaches the helper too, which then ends in order; we wait for it.
   const ignore = (): void => {};
   process.on('SIGINT', ignore);
@@ -63,7 +73,11 @@ export function runInForeground(command: readonly string[]): Promise<number> {
 const detachScript = `setsid sh -c 'echo "$$"; exec "$@"' turntable "$@" </dev/null >>"$0" 2>&1 &`;
 
 /** Starts the helper detached; resolves when `answers` says so. Throws `helperNotRunning` with its last words. */
-export async function startDetached(command: readonly string[], answers: () => Promise<boolean>, place: HelperPlace): Promise<void> {
+export async function startDetached(
+  command: readonly string[],
+  answers: () => Promise<boolean>,
+  place: HelperPlace,
+): Promise<void> {
   const directory = await mkdtemp(join(tmpdir(), 'turntable-up-'));
   try {
     const output = join(directory, 'output');
@@ -98,11 +112,19 @@ async function runToEnd(command: readonly string[]): Promise<void> {
   child.once('close', resolve);
   const code = await promise;
   if (code !== 0) {
-    throw new TurntableError('notPermitted', `Could not become root (${program} ended with ${code}): run \`turntable up\` as root.`);
+    throw new TurntableError(
+      'notPermitted',
+      `Could not become root (${program} ended with ${code ?? 'a signal'}): run \`turntable up\` as root.`,
+    );
   }
 }
 
+/** The helper's own sentence when it has one, else the error it died of, else the end of what it said. */
 function lastWords(said: readonly string[]): string {
-  const words = said.map((line) => line.trim()).filter(Boolean).slice(-5).join('\n  ');
+  const lines = said.map((line) => line.trim()).filter(Boolean);
+  const own = lines.findLast((line) => line.startsWith('turntable: '));
+  if (own) return own.slice('turntable: '.length);
+  const died = lines.findIndex((line) => /^(\w*Error\b|Uncaught )/.test(line));
+  const words = (died < 0 ? lines.slice(-5) : lines.slice(died, died + 2)).join('\n  ');
   return words || 'it said nothing. Try `turntable up --foreground`.';
 }

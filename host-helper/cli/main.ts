@@ -69,7 +69,10 @@ function usageExit(error: CommanderError): number {
   // Help and version were asked for and are printed.
   if (error.exitCode === 0) return exitCodes.ok;
   if (json) {
-    const message = error.code === 'commander.help' ? 'Give a command: `turntable --help` lists them.' : error.message.replace(/^error: /, '');
+    const message =
+      error.code === 'commander.help'
+        ? 'Give a command: `turntable --help` lists them.'
+        : error.message.replace(/^error: /, '');
     reportError(new TurntableError('invalidParams', message), true);
   }
   return exitCodes.usage;

@@ -10,7 +10,12 @@ import type { Action } from './actions.ts';
 import { errorNameOf, TurntableError } from './errors.ts';
 import { parseHelperFrame, type NotificationFrame, type ResponseFrame } from './frames.ts';
 import { methods, type MethodName, type ParamsOf, type ResultOf } from './methods.ts';
-import { isNotificationName, notifications, type NotificationName, type NotificationParams } from './notifications.ts';
+import {
+  isNotificationName,
+  notifications,
+  type NotificationName,
+  type NotificationParams,
+} from './notifications.ts';
 import { reduce } from './reducer.ts';
 import { limits, type RootState } from './state.ts';
 import { protocolVersion } from './version.ts';
@@ -148,7 +153,10 @@ class Connection {
   ): Promise<ResultOf<Name>> {
     const { promise, resolve, reject } = Promise.withResolvers<ResultOf<Name>>();
     if (this.#closed) {
-      reject(this.#closeError ?? new TurntableError('helperNotRunning', 'This connection is closed: connect again.'));
+      reject(
+        this.#closeError ??
+          new TurntableError('helperNotRunning', 'This connection is closed: connect again.'),
+      );
       return promise;
     }
     if (options.signal?.aborted) {
@@ -159,7 +167,12 @@ class Connection {
     const text = JSON.stringify({ jsonrpc: '2.0', id, method, params });
     // UTF-8 takes at most three bytes for one UTF-16 unit: most frames need no count.
     if (text.length * 3 > limits.frameBytes && new TextEncoder().encode(text).length > limits.frameBytes) {
-      reject(new TurntableError('frameTooLarge', `"${method}" would need more than ${limits.frameBytes} bytes: send less at once.`));
+      reject(
+        new TurntableError(
+          'frameTooLarge',
+          `"${method}" would need more than ${limits.frameBytes} bytes: send less at once.`,
+        ),
+      );
       return promise;
     }
     const giveUp = (error: TurntableError): void => {
@@ -169,14 +182,15 @@ class Connection {
       if (method !== 'hello') this.#tellCancelled(id);
     };
     const onAbort = (): void => giveUp(cancelled(method));
+    const { timeoutMs } = options;
     const timer =
-      options.timeoutMs === undefined
+      timeoutMs === undefined
         ? undefined
         : setTimeout(() => {
             giveUp(
-              new TurntableError('timedOut', `The helper did not answer "${method}" within ${options.timeoutMs} ms.`),
+              new TurntableError('timedOut', `The helper did not answer "${method}" within ${timeoutMs} ms.`),
             );
-          }, options.timeoutMs);
+          }, timeoutMs);
     const release = (): void => {
       clearTimeout(timer);
       options.signal?.removeEventListener('abort', onAbort);
@@ -291,7 +305,9 @@ class Connection {
     const id = this.#nextId++;
     const ignore = (): void => {};
     this.#pending.set(id, { method: 'request/cancel', resolve: ignore, reject: ignore });
-    this.#socket.send(JSON.stringify({ jsonrpc: '2.0', id, method: 'request/cancel', params: { id: requestId } }));
+    this.#socket.send(
+      JSON.stringify({ jsonrpc: '2.0', id, method: 'request/cancel', params: { id: requestId } }),
+    );
   }
 
   #finish(error: TurntableError | undefined): void {
@@ -410,7 +426,11 @@ class StateMirror {
   }
 }
 
-function errorFromFrame(error: { code: number; message: string; data?: Record<string, unknown> | undefined }): TurntableError {
+function errorFromFrame(error: {
+  code: number;
+  message: string;
+  data?: Record<string, unknown> | undefined;
+}): TurntableError {
   return new TurntableError(errorNameOf(error.code), error.message, error.data ? { data: error.data } : {});
 }
 

@@ -20,20 +20,32 @@ export type Admission =
  * Origin that is not on the list is a web page at work. Host is checked too: DNS rebinding makes a foreign name
  * resolve to 127.0.0.1, but cannot change the name that the browser sends.
  */
-export function admit(request: IncomingMessage, transport: Transport, allowedOrigins: readonly string[]): Admission {
+export function admit(
+  request: IncomingMessage,
+  transport: Transport,
+  allowedOrigins: readonly string[],
+): Admission {
   const origin = request.headers.origin;
   if (origin !== undefined && !allowedOrigins.includes(origin)) {
     return { admitted: false, status: 403, reason: 'Web pages may not connect: this Origin is not allowed.' };
   }
   if (transport.kind === 'unix') return { admitted: true, tokenDue: false };
   if (!isLoopbackHost(request.headers.host, transport.port)) {
-    return { admitted: false, status: 403, reason: 'Connect to 127.0.0.1 or localhost: this Host is not allowed.' };
+    return {
+      admitted: false,
+      status: 403,
+      reason: 'Connect to 127.0.0.1 or localhost: this Host is not allowed.',
+    };
   }
   const authorization = request.headers.authorization;
   if (authorization === undefined) return { admitted: true, tokenDue: true };
   const token = /^Bearer (.+)$/i.exec(authorization)?.[1];
   if (token === undefined || !sameToken(token, transport.token)) {
-    return { admitted: false, status: 401, reason: 'Wrong token: read it again from the helper\'s token file.' };
+    return {
+      admitted: false,
+      status: 401,
+      reason: "Wrong token: read it again from the helper's token file.",
+    };
   }
   return { admitted: true, tokenDue: false };
 }

@@ -38,7 +38,13 @@ export interface ConnectionOptions {
 }
 
 /** WebSocket close codes (RFC 6455, section 7.4.1) that we use. */
-export const closeCodes = { goingAway: 1001, protocolError: 1002, unsupportedData: 1003, policy: 1008, tryAgainLater: 1013 } as const;
+export const closeCodes = {
+  goingAway: 1001,
+  protocolError: 1002,
+  unsupportedData: 1003,
+  policy: 1008,
+  tryAgainLater: 1013,
+} as const;
 
 type RequestId = RequestFrame['id'];
 
@@ -62,11 +68,16 @@ export class Connection {
     this.#socket = options.socket;
     this.#logger = options.logger;
     this.#helloTimer = setTimeout(() => {
-      this.#expel(new TurntableError('timedOut', 'No hello came: send it as the first frame.'), closeCodes.policy);
+      this.#expel(
+        new TurntableError('timedOut', 'No hello came: send it as the first frame.'),
+        closeCodes.policy,
+      );
     }, options.limits.helloTimeoutMs);
     this.#socket.on('message', (data, isBinary) => this.#receive(data, isBinary));
     this.#socket.on('pong', () => (this.#heard = true));
-    this.#socket.on('error', (error) => this.#logger.info('a client broke the WebSocket protocol', { error }));
+    this.#socket.on('error', (error) =>
+      this.#logger.info('a client broke the WebSocket protocol', { error }),
+    );
     this.#socket.on('close', () => this.#closed());
   }
 
@@ -79,7 +90,10 @@ export class Connection {
     if (this.#leaving || this.#socket.readyState !== this.#socket.OPEN) return;
     if (this.#socket.bufferedAmount > this.#options.limits.queuedBytes) {
       this.#expel(
-        new TurntableError('overloaded', 'This client reads too slowly: connect again and subscribe for a new snapshot.'),
+        new TurntableError(
+          'overloaded',
+          'This client reads too slowly: connect again and subscribe for a new snapshot.',
+        ),
         closeCodes.tryAgainLater,
       );
       return;
@@ -126,7 +140,10 @@ export class Connection {
     this.#heard = true;
     if (this.#leaving) return;
     if (isBinary) {
-      this.#expel(new TurntableError('invalidRequest', 'Frames are text: binary ones are not understood.'), closeCodes.unsupportedData);
+      this.#expel(
+        new TurntableError('invalidRequest', 'Frames are text: binary ones are not understood.'),
+        closeCodes.unsupportedData,
+      );
       return;
     }
     let frame: RequestFrame;
@@ -175,7 +192,10 @@ export class Connection {
 
   #admittedMethod(method: string): MethodName {
     if (this.#clientName === undefined && method !== 'hello') {
-      throw new TurntableError('outOfOrder', 'Say hello first: the first request of a connection is "hello".');
+      throw new TurntableError(
+        'outOfOrder',
+        'Say hello first: the first request of a connection is "hello".',
+      );
     }
     if (!isMethodName(method)) {
       throw new TurntableError(
@@ -192,7 +212,10 @@ export class Connection {
     }
     if (this.#options.checkToken && (token === undefined || !this.#options.checkToken(token))) {
       throw new ExpellingError(
-        new TurntableError('unauthorized', 'A TCP connection needs the token: send it as "Authorization: Bearer …".'),
+        new TurntableError(
+          'unauthorized',
+          'A TCP connection needs the token: send it as "Authorization: Bearer …".',
+        ),
       );
     }
     const version = negotiateVersion(protocol);
@@ -226,7 +249,10 @@ export class Connection {
 
   async #handle(method: HandledMethod, frame: RequestFrame): Promise<unknown> {
     if (this.#inFlight.has(frame.id)) {
-      throw new TurntableError('invalidRequest', `Request ${frame.id} is still being worked on: use a new id.`);
+      throw new TurntableError(
+        'invalidRequest',
+        `Request ${frame.id} is still being worked on: use a new id.`,
+      );
     }
     if (this.#inFlight.size >= this.#options.limits.requestsInFlight) {
       throw new TurntableError(
@@ -239,7 +265,10 @@ export class Connection {
     this.#inFlight.set(frame.id, abort);
     try {
       // The table is total by its mapped type; TypeScript cannot correlate the union on its own.
-      const handler = this.#options.handlers[method] as (params: unknown, context: RequestContext) => Promise<unknown>;
+      const handler = this.#options.handlers[method] as (
+        params: unknown,
+        context: RequestContext,
+      ) => Promise<unknown>;
       const result = methods[method].result.safeParse(await handler(params, this.#context(abort.signal)));
       if (!result.success) {
         throw new Error(`the result of "${method}" breaks the protocol: ${z.prettifyError(result.error)}`);
@@ -269,7 +298,8 @@ export class Connection {
   #forClient(method: string, error: unknown): TurntableError {
     if (error instanceof ExpellingError) return error.reason;
     if (error instanceof TurntableError) {
-      if (error.code === 'internal') this.#logger.error('a request failed', { method, error, stack: error.stack });
+      if (error.code === 'internal')
+        this.#logger.error('a request failed', { method, error, stack: error.stack });
       return error;
     }
     this.#logger.error('a request failed unexpectedly', {
@@ -291,7 +321,10 @@ class ExpellingError extends Error {
 }
 
 /** The text of a notification frame. */
-export function notificationFrame<Name extends NotificationName>(name: Name, params: NotificationParams<Name>): string {
+export function notificationFrame<Name extends NotificationName>(
+  name: Name,
+  params: NotificationParams<Name>,
+): string {
   return JSON.stringify({ jsonrpc: '2.0', method: name, params });
 }
 
@@ -306,7 +339,10 @@ function errorFrame(id: RequestId | null, error: TurntableError): string {
 function parseParams<Name extends MethodName>(method: Name, frame: RequestFrame): ParamsOf<Name> {
   const parsed = methods[method].params.safeParse(frame.params ?? {});
   if (!parsed.success) {
-    throw new TurntableError('invalidParams', `Bad parameters for "${method}": ${z.prettifyError(parsed.error)}`);
+    throw new TurntableError(
+      'invalidParams',
+      `Bad parameters for "${method}": ${z.prettifyError(parsed.error)}`,
+    );
   }
   // The schema looked up by `method` is the one ParamsOf<Name> is inferred from.
   return parsed.data as ParamsOf<Name>;

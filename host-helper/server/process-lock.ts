@@ -15,9 +15,13 @@ export async function takeProcessLock(path: string): Promise<Disposable> {
     await (await open(path, 'a', 0o600)).close();
     lock = new DatabaseSync(path, { timeout: 0 });
   } catch (cause) {
-    throw new TurntableError('notPermitted', `Cannot write ${path}: run as root, or give another --state-dir or --socket.`, {
-      cause,
-    });
+    throw new TurntableError(
+      'notPermitted',
+      `Cannot write ${path}: run as root, or give another --state-dir or --socket.`,
+      {
+        cause,
+      },
+    );
   }
   try {
     lock.exec('PRAGMA journal_mode = MEMORY; BEGIN EXCLUSIVE');

@@ -38,7 +38,11 @@ export type ServerOptions = {
   /** The socket's directory belongs to the helper: make it 0750. True by itself for one that had to be made. */
   readonly ownDirectory?: boolean;
   /** Loopback TCP besides the socket. Port 0 takes any; the token is made when its file is not there. */
-  readonly tcp?: { readonly port: number; readonly tokenFile: string; readonly allowedOrigins?: readonly string[] };
+  readonly tcp?: {
+    readonly port: number;
+    readonly tokenFile: string;
+    readonly allowedOrigins?: readonly string[];
+  };
   readonly handlers: Handlers;
   readonly limits?: Partial<ServerLimits>;
   readonly logger: Logger;
@@ -92,7 +96,8 @@ export async function createServer(options: ServerOptions): Promise<HelperServer
           handlers: options.handlers,
           feed,
           helperVersion,
-          checkToken: admission.tokenDue && via.kind === 'tcp' ? (token) => sameToken(token, via.token) : undefined,
+          checkToken:
+            admission.tokenDue && via.kind === 'tcp' ? (token) => sameToken(token, via.token) : undefined,
           limits: bounds,
           logger: logger.child(id.slice(0, 8)),
         });
@@ -153,10 +158,13 @@ export async function createServer(options: ServerOptions): Promise<HelperServer
 
 /** Plain HTTP has nothing to say here but how to come back. */
 function createPlainServer(): HttpServer {
-  return createHttpServer({ requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 16 * 1024 }, (_request, response) => {
-    response.writeHead(426, { 'Content-Type': 'text/plain', Upgrade: 'websocket', Connection: 'close' });
-    response.end('This is the Turntable helper. It speaks JSON-RPC over WebSocket: use `turntable`.\n');
-  });
+  return createHttpServer(
+    { requestTimeout: 10_000, headersTimeout: 10_000, maxHeaderSize: 16 * 1024 },
+    (_request, response) => {
+      response.writeHead(426, { 'Content-Type': 'text/plain', Upgrade: 'websocket', Connection: 'close' });
+      response.end('This is the Turntable helper. It speaks JSON-RPC over WebSocket: use `turntable`.\n');
+    },
+  );
 }
 
 async function listenOnLoopback(server: HttpServer, port: number): Promise<number> {
@@ -166,7 +174,11 @@ async function listenOnLoopback(server: HttpServer, port: number): Promise<numbe
   try {
     await promise;
   } catch (cause) {
-    throw new TurntableError('notPermitted', `Cannot listen on 127.0.0.1:${port}: choose another --tcp-port.`, { cause });
+    throw new TurntableError(
+      'notPermitted',
+      `Cannot listen on 127.0.0.1:${port}: choose another --tcp-port.`,
+      { cause },
+    );
   } finally {
     server.off('error', reject);
   }
@@ -183,7 +195,7 @@ async function stopListening(server: HttpServer): Promise<void> {
 
 function refuse(socket: Duplex, status: number, reason: string): void {
   socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nConnection: close\r\nContent-Type: text/plain\r\n` +
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nConnection: close\r\nContent-Type: text/plain\r\n` +
       `Content-Length: ${Buffer.byteLength(reason)}\r\n\r\n${reason}`,
   );
 }

@@ -34,7 +34,10 @@ const probeTimeoutMs = 2_000;
  * Listens on the path: a dead helper's socket is replaced; throws `helperRunning` when a living one holds it,
  * `notPermitted` when the path cannot be used.
  */
-export async function listenOnUnixSocket(server: Server, options: UnixSocketOptions): Promise<UnixSocketClaim> {
+export async function listenOnUnixSocket(
+  server: Server,
+  options: UnixSocketOptions,
+): Promise<UnixSocketClaim> {
   const { socketPath, logger } = options;
   if (Buffer.byteLength(socketPath) > socketPathMaximumBytes) {
     throw new TurntableError(
@@ -67,7 +70,10 @@ async function removeStaleSocket(socketPath: string): Promise<void> {
   const entry = await lstat(socketPath).catch(ignoreMissing);
   if (!entry) return;
   if (!entry.isSocket()) {
-    throw new TurntableError('notPermitted', `${socketPath} exists and is not a socket: remove it or give another --socket.`);
+    throw new TurntableError(
+      'notPermitted',
+      `${socketPath} exists and is not a socket: remove it or give another --socket.`,
+    );
   }
   if (await answers(socketPath)) throw helperRunning(socketPath);
   await unlink(socketPath).catch(ignoreMissing);
@@ -142,7 +148,10 @@ async function chooseGroup(requested: string | undefined): Promise<number | unde
   if (requested !== undefined) {
     const groupId = groups.get(requested);
     if (groupId === undefined) {
-      throw new TurntableError('notPermitted', `There is no group "${requested}": make it with \`groupadd ${requested}\`.`);
+      throw new TurntableError(
+        'notPermitted',
+        `There is no group "${requested}": make it with \`groupadd ${requested}\`.`,
+      );
     }
     return groupId;
   }

@@ -32,7 +32,9 @@ export function registerApply(program: Command): void {
     .option('--undo <id>', 'take back an earlier apply')
     .addOption(conflictsOption())
     .action((reference: string, options: ApplyOptions, command: Command) =>
-      runCommand(command, (cli) => (options.undo === undefined ? apply(cli, reference, options) : undo(cli, reference, options.undo))),
+      runCommand(command, (cli) =>
+        options.undo === undefined ? apply(cli, reference, options) : undo(cli, reference, options.undo),
+      ),
     );
 }
 
@@ -45,11 +47,14 @@ async function apply(cli: Cli, reference: string, options: ApplyOptions): Promis
   })();
   const chosen = options.path.map((path) => pathIn(session, path));
   const isChosen = (path: string): boolean =>
-    chosen.length === 0 || chosen.some((each) => path === each || path.startsWith(each.replace(/\/$/, '') + '/'));
+    chosen.length === 0 ||
+    chosen.some((each) => path === each || path.startsWith(each.replace(/\/$/, '') + '/'));
   const changes = preview.changes.filter((change) => isChosen(change.path));
   const conflicts = preview.conflicts.filter((path) => isChosen(pathIn(session, path)));
   if (options.dryRun) {
-    cli.result({ sessionId: session.id, changes, conflicts, merged: preview.merged }, () => show(cli.print, cli.style));
+    cli.result({ sessionId: session.id, changes, conflicts, merged: preview.merged }, () =>
+      show(cli.print, cli.style),
+    );
     return;
   }
   if (!cli.json) show(cli.note, cli.noteStyle);
@@ -64,7 +69,11 @@ async function apply(cli: Cli, reference: string, options: ApplyOptions): Promis
       { data: { conflicts } },
     );
   }
-  await confirm(cli, `Change ${plural(changes.length, 'path')} in ${printable(session.workspace)}?`, options.yes);
+  await confirm(
+    cli,
+    `Change ${plural(changes.length, 'path')} in ${printable(session.workspace)}?`,
+    options.yes,
+  );
   const result = await (async () => {
     using _progress = cli.progress('applying');
     return await client.request('apply', {
@@ -74,17 +83,25 @@ async function apply(cli: Cli, reference: string, options: ApplyOptions): Promis
     });
   })();
   cli.result({ sessionId: session.id, ...result }, () => {
-    cli.print(`${cli.style.good('✓')} ${plural(result.applied.length, 'path')} changed in ${printable(session.workspace)}`);
-    for (const path of result.skipped) cli.print(cli.style.warn(`  left alone: ${printable(shortPath(path, session.workspace))}`));
+    cli.print(
+      `${cli.style.good('✓')} ${plural(result.applied.length, 'path')} changed in ${printable(session.workspace)}`,
+    );
+    for (const path of result.skipped)
+      cli.print(cli.style.warn(`  left alone: ${printable(shortPath(path, session.workspace))}`));
     cli.print(cli.style.faint(`  undo: turntable apply ${session.id} --undo ${result.undoId}`));
   });
 
   function show(print: (line: string) => void, style: Cli['style']): void {
     for (const change of changes) print(formatChange(change, session.workspace, style));
     for (const path of preview.merged.filter((each) => isChosen(pathIn(session, each)))) {
-      print(style.accent(`  merged line by line with your changes: ${printable(shortPath(path, session.workspace))}`));
+      print(
+        style.accent(
+          `  merged line by line with your changes: ${printable(shortPath(path, session.workspace))}`,
+        ),
+      );
     }
-    for (const path of conflicts) print(style.bad(`  changed on both sides: ${printable(shortPath(path, session.workspace))}`));
+    for (const path of conflicts)
+      print(style.bad(`  changed on both sides: ${printable(shortPath(path, session.workspace))}`));
     if (changes.length === 0) print(style.faint('Nothing to apply.'));
   }
 }

@@ -34,7 +34,10 @@ export function registerApprovals(program: Command): void {
     .action((id: string, options: { once?: boolean; session?: boolean }, command: Command) =>
       runCommand(command, async (cli) => {
         if (options.once && options.session) {
-          throw new TurntableError('invalidParams', '--once and --session exclude each other: give one of them.');
+          throw new TurntableError(
+            'invalidParams',
+            '--once and --session exclude each other: give one of them.',
+          );
         }
         await answer(cli, id, { decision: 'allow', scope: options.session ? 'session' : 'once' });
       }),
@@ -89,11 +92,15 @@ async function answer(
   // A settled one is looked for too: "already denied" helps more than "not found".
   const found = byPrefix(pending, reference, 'approval') ?? byPrefix(approvals, reference, 'approval');
   if (!found) {
-    throw new TurntableError('approvalNotFound', `No approval begins with "${reference}": \`turntable approvals\` shows those that wait.`);
+    throw new TurntableError(
+      'approvalNotFound',
+      `No approval begins with "${reference}": \`turntable approvals\` shows those that wait.`,
+    );
   }
   const { approval } = await client.request('approval/answer', { id: found.id, ...given });
   cli.result({ approval }, () => {
-    const scope = given.decision === 'allow' ? (given.scope === 'session' ? ' for the session' : ' once') : '';
+    const scope =
+      given.decision === 'allow' ? (given.scope === 'session' ? ' for the session' : ' once') : '';
     const word = given.decision === 'allow' ? cli.style.good('allowed') : cli.style.bad('denied');
     cli.print(`${word}${scope}: ${approvalSubject(approval)}`);
   });

@@ -44,7 +44,12 @@ async function audit(cli: Cli, options: AuditOptions): Promise<number> {
     if (rows.length === 0) cli.print(cli.style.faint('The audit log is empty.'));
     else cli.print(formatTable(rows, { right: [0], width: terminalWidth() }));
     if (log.intact) cli.note(cli.noteStyle.faint('the hash chain holds'));
-    else cli.note(cli.noteStyle.bad('The hash chain is BROKEN: the log was changed or damaged. Keep a copy of it and look closely.'));
+    else
+      cli.note(
+        cli.noteStyle.bad(
+          'The hash chain is BROKEN: the log was changed or damaged. Keep a copy of it and look closely.',
+        ),
+      );
   });
   return log.intact ? exitCodes.ok : exitCodes.failed;
 }

@@ -21,8 +21,13 @@ export function registerDiff(program: Command): void {
     .option('-p, --patch', 'show the text that changed')
     .option('--all', "show the agent's own files too")
     .action(
-      (reference: string, first: string, second: string | undefined, options: DiffOptions, command: Command) =>
-        runCommand(command, (cli) => diff(cli, reference, first, second, options)),
+      (
+        reference: string,
+        first: string,
+        second: string | undefined,
+        options: DiffOptions,
+        command: Command,
+      ) => runCommand(command, (cli) => diff(cli, reference, first, second, options)),
     );
 }
 
@@ -31,7 +36,13 @@ interface DiffOptions {
   all?: boolean;
 }
 
-async function diff(cli: Cli, reference: string, first: string, second: string | undefined, options: DiffOptions): Promise<void> {
+async function diff(
+  cli: Cli,
+  reference: string,
+  first: string,
+  second: string | undefined,
+  options: DiffOptions,
+): Promise<void> {
   const client = await cli.connect();
   const session = await sessionOf(client, reference);
   const to = selectTurn(session, second ?? first);
@@ -57,15 +68,19 @@ async function diff(cli: Cli, reference: string, first: string, second: string |
     }
   }
   progress[Symbol.dispose]();
-  cli.result({ sessionId: session.id, from, to: to.id, changes: shown, truncated, ...(options.patch && { patches }) }, () => {
-    if (options.patch) {
-      for (const patch of patches) cli.print(patch);
-    } else {
-      for (const change of shown) cli.print(formatChange(change, session.workspace, cli.style));
-    }
-    if (shown.length === 0) cli.note(cli.noteStyle.faint('nothing changed'));
-    if (truncated) cli.note(cli.noteStyle.warn(`only the first ${plural(changes.length, 'change')} are shown`));
-  });
+  cli.result(
+    { sessionId: session.id, from, to: to.id, changes: shown, truncated, ...(options.patch && { patches }) },
+    () => {
+      if (options.patch) {
+        for (const patch of patches) cli.print(patch);
+      } else {
+        for (const change of shown) cli.print(formatChange(change, session.workspace, cli.style));
+      }
+      if (shown.length === 0) cli.note(cli.noteStyle.faint('nothing changed'));
+      if (truncated)
+        cli.note(cli.noteStyle.warn(`only the first ${plural(changes.length, 'change')} are shown`));
+    },
+  );
 }
 
 async function readVersion(
@@ -85,4 +100,12 @@ async function readVersion(
 }
 
 const same = (text: string): string => text;
-const plainStyle = { strong: same, faint: same, good: same, bad: same, warn: same, accent: same, process: same };
+const plainStyle = {
+  strong: same,
+  faint: same,
+  good: same,
+  bad: same,
+  warn: same,
+  accent: same,
+  process: same,
+};

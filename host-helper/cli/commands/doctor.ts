@@ -16,10 +16,16 @@ export function registerDoctor(program: Command): void {
 }
 
 async function doctor(cli: Cli): Promise<number> {
-  const client: Feature = { name: 'command line', status: 'ok', detail: `${packageVersion()} on Node ${process.versions.node}` };
+  const client: Feature = {
+    name: 'command line',
+    status: 'ok',
+    detail: `${packageVersion()} on Node ${process.versions.node}`,
+  };
   const { features, exitCode } = await askHelper(cli);
   const all = [client, ...features];
-  cli.result({ features: all, socket: cli.place.socketPath }, () => cli.print(formatFeatures(all, cli.style)));
+  cli.result({ features: all, socket: cli.place.socketPath }, () =>
+    cli.print(formatFeatures(all, cli.style)),
+  );
   return exitCode;
 }
 
@@ -29,7 +35,11 @@ async function askHelper(cli: Cli): Promise<{ features: Feature[]; exitCode: num
     const client = await cli.connect();
     const { features } = await client.request('doctor', {});
     const { helperVersion, helperPid } = client.hello;
-    const helper: Feature = { name: 'helper', status: 'ok', detail: `${helperVersion}, pid ${helperPid}, ${cli.place.socketPath}` };
+    const helper: Feature = {
+      name: 'helper',
+      status: 'ok',
+      detail: `${helperVersion}, pid ${helperPid}, ${cli.place.socketPath}`,
+    };
     const missing = features.some((feature) => feature.status === 'missing');
     return { features: [helper, ...features], exitCode: missing ? exitCodes.failed : exitCodes.ok };
   } catch (error) {

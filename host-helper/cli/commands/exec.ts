@@ -1,5 +1,6 @@
 /** `turntable exec`: one command as one turn of an outside agent. Ends with the command's own exit code. */
 
+import { text } from 'node:stream/consumers';
 import type { Command } from 'commander';
 import { TurntableError } from '../../protocol/errors.ts';
 import { runCommand, type Cli } from '../cli.ts';
@@ -36,7 +37,7 @@ export function registerExec(program: Command): void {
 
 async function exec(cli: Cli, reference: string, argv: string[], options: ExecOptions): Promise<number> {
   const timeoutMs = options.timeout === undefined ? undefined : secondsToMs(options.timeout);
-  const stdin = options.stdin ? await readStdin() : undefined;
+  const stdin = options.stdin ? await text(process.stdin) : undefined;
   const client = await cli.connect();
   const session = await sessionOf(client, reference);
   const result = await (async () => {
@@ -87,10 +88,4 @@ function splitVariable(entry: string): [string, string] {
   const at = entry.indexOf('=');
   if (at <= 0) throw new TurntableError('invalidParams', `--env ${entry}: give KEY=value.`);
   return [entry.slice(0, at), entry.slice(at + 1)];
-}
-
-async function readStdin(): Promise<string> {
-  const chunks: Buffer[] = [];
-  for await (const chunk of process.stdin) chunks.push(Buffer.from(chunk));
-  return Buffer.concat(chunks).toString('utf8');
 }

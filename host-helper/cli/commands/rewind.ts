@@ -63,7 +63,12 @@ export function conflictsOption(): Option {
   );
 }
 
-async function rewind(cli: Cli, reference: string, turnReference: string, options: RewindOptions): Promise<void> {
+async function rewind(
+  cli: Cli,
+  reference: string,
+  turnReference: string,
+  options: RewindOptions,
+): Promise<void> {
   const client = await cli.connect();
   const session = await sessionOf(client, reference);
   const turn = selectTurn(session, turnReference);
@@ -103,7 +108,12 @@ async function rewind(cli: Cli, reference: string, turnReference: string, option
   });
 }
 
-async function branch(cli: Cli, reference: string, turnReference: string, options: BranchOptions): Promise<void> {
+async function branch(
+  cli: Cli,
+  reference: string,
+  turnReference: string,
+  options: BranchOptions,
+): Promise<void> {
   const client = await cli.connect();
   const session = await sessionOf(client, reference);
   const turn = selectTurn(session, turnReference);
@@ -133,7 +143,12 @@ function printNotes(cli: Cli, notes: readonly string[]): void {
   for (const note of notes) cli.print(cli.style.warn(`  ${printable(note)}`));
 }
 
-function formatPreview(preview: ResultOf<'rewind/preview'>, session: SessionState, turn: Turn, style: Style): string {
+function formatPreview(
+  preview: ResultOf<'rewind/preview'>,
+  session: SessionState,
+  turn: Turn,
+  style: Style,
+): string {
   const lines = [`${style.strong(`Back to turn ${turn.id}`)}  ${printable(turn.label)}`];
   const section = (title: string, items: readonly string[]): void => {
     if (items.length > 0) lines.push(title, ...items.map((item) => '  ' + item));
@@ -146,15 +161,30 @@ function formatPreview(preview: ResultOf<'rewind/preview'>, session: SessionStat
       : []),
   ]);
   if (preview.changes.length === 0) lines.push(style.faint('No file changes.'));
-  section('Processes that come back:', preview.processesBack.map((each) => style.good(formatSurvivor(each))));
-  section('Processes that end:', preview.processesLost.map((each) => style.bad(formatSurvivor(each))));
-  section('Changed by somebody else since:', preview.outsideChanges.map((path) => style.warn(printable(path))));
+  section(
+    'Processes that come back:',
+    preview.processesBack.map((each) => style.good(formatSurvivor(each))),
+  );
+  section(
+    'Processes that end:',
+    preview.processesLost.map((each) => style.bad(formatSurvivor(each))),
+  );
+  section(
+    'Changed by somebody else since:',
+    preview.outsideChanges.map((path) => style.warn(printable(path))),
+  );
   section(
     'Already left this machine and stays done:',
-    preview.leftTheMachine.map((host) => style.warn(printable(`${host.method ?? 'CONNECT'} ${host.host}:${host.port}`))),
+    preview.leftTheMachine.map((host) =>
+      style.warn(printable(`${host.method ?? 'CONNECT'} ${host.host}:${host.port}`)),
+    ),
   );
   if (preview.turnsSetAside.length > 0) {
-    lines.push(style.faint(`${plural(preview.turnsSetAside.length, 'turn')} set aside (kept): ${preview.turnsSetAside.join(', ')}`));
+    lines.push(
+      style.faint(
+        `${plural(preview.turnsSetAside.length, 'turn')} set aside (kept): ${preview.turnsSetAside.join(', ')}`,
+      ),
+    );
   }
   return lines.join('\n');
 }

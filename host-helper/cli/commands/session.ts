@@ -28,13 +28,23 @@ export function registerSession(program: Command): void {
   session
     .command('start')
     .description('start a sandbox over a folder, with an agent in it')
-    .addOption(new Option('--workspace <dir>', 'the folder to work on; it does not change until you apply').default('.', 'here'))
+    .addOption(
+      new Option('--workspace <dir>', 'the folder to work on; it does not change until you apply').default(
+        '.',
+        'here',
+      ),
+    )
     .option('--agent <name>', 'the agent to run', defaultAgent)
     .option('--no-agent', 'no agent: drive the session with `turntable exec`')
     .option('--prompt <text>', 'what the agent shall do')
     .option('--title <text>', 'a name for people')
     .option('--upstream <url>', 'where model requests go')
-    .option('--env <key[=value]>', 'a variable for the agent, from here or given; may be repeated', collect, [])
+    .option(
+      '--env <key[=value]>',
+      'a variable for the agent, from here or given; may be repeated',
+      collect,
+      [],
+    )
     .action((options: StartOptions, command: Command) => runCommand(command, (cli) => start(cli, options)));
   session
     .command('ls')
@@ -99,10 +109,18 @@ async function start(cli: Cli, options: StartOptions): Promise<void> {
   const session = await sessionOf(client, sessionId);
   progress[Symbol.dispose]();
   cli.result({ sessionId, mount: session.mount, session }, () => {
-    cli.print(`${cli.style.good('✓')} Session ${cli.style.strong(sessionId)} over ${printable(session.workspace)}`);
+    cli.print(
+      `${cli.style.good('✓')} Session ${cli.style.strong(sessionId)} over ${printable(session.workspace)}`,
+    );
     cli.print(cli.style.faint(`  its files: ${printable(session.mount)}`));
     for (const lack of session.degraded) cli.print(cli.style.warn(`  ${printable(lack)}`));
-    cli.print(cli.style.faint(options.agent === false ? `  next: turntable exec ${sessionId} -- CMD` : `  next: turntable watch ${sessionId}`));
+    cli.print(
+      cli.style.faint(
+        options.agent === false
+          ? `  next: turntable exec ${sessionId} -- CMD`
+          : `  next: turntable watch ${sessionId}`,
+      ),
+    );
   });
 }
 
@@ -110,7 +128,8 @@ async function list(cli: Cli): Promise<void> {
   const state = await snapshotOf(await cli.connect());
   const sessions = Object.values(state.sessions);
   cli.result({ sessions }, () => {
-    if (sessions.length === 0) cli.print(cli.style.faint('No session yet: turntable session start --workspace DIR'));
+    if (sessions.length === 0)
+      cli.print(cli.style.faint('No session yet: turntable session start --workspace DIR'));
     else cli.print(formatSessions(sessions, Date.now(), cli.style, terminalWidth()));
   });
 }
@@ -141,7 +160,10 @@ function environmentOf(entries: readonly string[]): Record<string, string> {
       if (at > 0) return [entry.slice(0, at), entry.slice(at + 1)];
       const value = process.env[entry];
       if (value === undefined) {
-        throw new TurntableError('invalidParams', `--env ${entry}: there is no such variable here; set it or give ${entry}=value.`);
+        throw new TurntableError(
+          'invalidParams',
+          `--env ${entry}: there is no such variable here; set it or give ${entry}=value.`,
+        );
       }
       return [entry, value];
     }),

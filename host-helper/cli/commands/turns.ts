@@ -16,7 +16,9 @@ export function registerTurns(program: Command): void {
       runCommand(command, async (cli) => {
         const state = await snapshotOf(await cli.connect());
         const session = selectSession(state, reference);
-        const branches = Object.values(state.sessions).filter((each) => each.origin?.sessionId === session.id);
+        const branches = Object.values(state.sessions).filter(
+          (each) => each.origin?.sessionId === session.id,
+        );
         cli.result({ sessionId: session.id, head: session.head, turns: session.turns }, () =>
           cli.print(formatTurns(session, branches, cli.style, terminalWidth())),
         );

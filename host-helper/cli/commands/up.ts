@@ -27,7 +27,9 @@ export function registerUp(program: Command): void {
     .command('down')
     .description('stop the helper and the sessions it runs')
     .option('--keep-sessions', 'leave the sandboxes running: the next helper takes them over')
-    .action((options: { keepSessions?: boolean }, command: Command) => runCommand(command, (cli) => down(cli, options)));
+    .action((options: { keepSessions?: boolean }, command: Command) =>
+      runCommand(command, (cli) => down(cli, options)),
+    );
 }
 
 async function up(cli: Cli, options: UpOptions): Promise<number> {
@@ -64,7 +66,11 @@ async function down(cli: Cli, options: { keepSessions?: boolean }): Promise<numb
     await untilGone(cli);
   }
   cli.result({ wasRunning }, () =>
-    cli.print(wasRunning ? `${cli.style.good('✓')} The helper is down.` : cli.style.faint('The helper was not running.')),
+    cli.print(
+      wasRunning
+        ? `${cli.style.good('✓')} The helper is down.`
+        : cli.style.faint('The helper was not running.'),
+    ),
   );
   return 0;
 }
@@ -75,7 +81,10 @@ async function untilGone(cli: Cli): Promise<void> {
     if ((await helloOf(cli)) === undefined) return;
     await sleep(pollIntervalMs);
   }
-  throw new TurntableError('timedOut', `The helper still answers after ${stopTimeoutMs / 1000} s: see its log in ${cli.place.stateDir}.`);
+  throw new TurntableError(
+    'timedOut',
+    `The helper still answers after ${stopTimeoutMs / 1000} s: see its log in ${cli.place.stateDir}.`,
+  );
 }
 
 /** Undefined when no helper answers; other troubles (rights, version) are thrown. */

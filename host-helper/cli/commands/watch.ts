@@ -55,7 +55,9 @@ function showAction(cli: Cli, state: RootState, before: RootState | undefined, a
   const { style } = cli;
   const id = sessionOfAction(action);
   const say = (text: string): void =>
-    cli.print(`${style.faint(formatTime(Date.now()).slice(11))} ${id === undefined ? '' : style.strong(id) + ' '}${text}`);
+    cli.print(
+      `${style.faint(formatTime(Date.now()).slice(11))} ${id === undefined ? '' : style.strong(id) + ' '}${text}`,
+    );
   const session = id === undefined ? undefined : state.sessions[id];
   switch (action.type) {
     case 'session/added':
@@ -68,7 +70,8 @@ function showAction(cli: Cli, state: RootState, before: RootState | undefined, a
       }
       return;
     case 'agent/changed':
-      if (action.agent.status !== before?.sessions[action.sessionId]?.agent.status) say(formatAgent(action.agent, style));
+      if (action.agent.status !== before?.sessions[action.sessionId]?.agent.status)
+        say(formatAgent(action.agent, style));
       return;
     case 'head/moved':
       return say(style.faint(`head is turn ${action.head}`));
@@ -78,8 +81,13 @@ function showAction(cli: Cli, state: RootState, before: RootState | undefined, a
       if (turn.state === earlier?.state) return;
       if (turn.state === 'open') return say(`turn ${turn.id} ${style.faint('…')} ${printable(turn.label)}`);
       if (turn.state !== 'closed') return;
-      const stored = turn.checkpoint && !turn.checkpoint.reused ? style.faint(` · ${formatSize(turn.checkpoint.bytesStored)} stored`) : '';
-      return say(`turn ${turn.id} ${printable(turn.label)}\n    ${summarizeEffects(turn.effects, turn.effectClass, style)}${stored}`);
+      const stored =
+        turn.checkpoint && !turn.checkpoint.reused
+          ? style.faint(` · ${formatSize(turn.checkpoint.bytesStored)} stored`)
+          : '';
+      return say(
+        `turn ${turn.id} ${printable(turn.label)}\n    ${summarizeEffects(turn.effects, turn.effectClass, style)}${stored}`,
+      );
     }
     case 'approval/set':
       return say(formatApproval(action.approval, Date.now(), style));

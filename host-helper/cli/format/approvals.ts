@@ -14,23 +14,33 @@ export function approvalSubject(approval: Approval): string {
 /** A few lines: what, by which rule, until when, and how to answer. */
 export function formatApproval(approval: Approval, now: number, style: Style): string {
   const { subject } = approval;
-  const lines = [`${style.strong(approval.id)}  ${stateText(approval, now, style)}  ${style.strong(approvalSubject(approval))}`];
+  const lines = [
+    `${style.strong(approval.id)}  ${stateText(approval, now, style)}  ${style.strong(approvalSubject(approval))}`,
+  ];
   const facts = [
     `session ${approval.sessionId}, turn ${approval.turn}`,
-    ...(subject.kind === 'exec' ? [`${printable(subject.program)} in ${printable(subject.cwd)} (pid ${subject.pid})`] : []),
+    ...(subject.kind === 'exec'
+      ? [`${printable(subject.program)} in ${printable(subject.cwd)} (pid ${subject.pid})`]
+      : []),
     printable(approval.rule),
   ];
   lines.push('  ' + style.faint(facts.join(' · ')));
   if (subject.kind === 'exec' && subject.caution) lines.push('  ' + style.warn(printable(subject.caution)));
   if (approval.state !== 'pending' && approval.reason) lines.push('  ' + printable(approval.reason));
   if (approval.state === 'pending') {
-    lines.push('  ' + style.accent(`turntable approve ${approval.id}`) + style.faint('  or  ') + style.accent(`turntable deny ${approval.id}`));
+    lines.push(
+      '  ' +
+        style.accent(`turntable approve ${approval.id}`) +
+        style.faint('  or  ') +
+        style.accent(`turntable deny ${approval.id}`),
+    );
   }
   return lines.join('\n');
 }
 
 function stateText(approval: Approval, now: number, style: Style): string {
-  if (approval.state === 'pending') return style.warn(`waits ${formatDuration(Math.max(0, approval.expiresAt - now))} more`);
+  if (approval.state === 'pending')
+    return style.warn(`waits ${formatDuration(Math.max(0, approval.expiresAt - now))} more`);
   const by = approval.answeredBy ? ` by ${printable(approval.answeredBy)}` : '';
   const scope = approval.state === 'allowed' && approval.scope === 'session' ? ' for the session' : '';
   return (approval.state === 'allowed' ? style.good : style.bad)(approval.state + scope + by);

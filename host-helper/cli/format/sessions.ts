@@ -30,13 +30,22 @@ export function formatSessions(
     for (const branch of byOldest(byOrigin.get(session.id) ?? [])) add(branch, depth + 1);
   };
   for (const session of byOldest(byOrigin.get(null) ?? [])) add(session, 0);
-  const head = ['SESSION', 'STATUS', 'AGENT', 'TURNS', 'STORED', 'STARTED', 'WHAT'].map((name) => style.faint(name));
+  const head = ['SESSION', 'STATUS', 'AGENT', 'TURNS', 'STORED', 'STARTED', 'WHAT'].map((name) =>
+    style.faint(name),
+  );
   return formatTable(rows, { head, right: [3, 4], width });
 }
 
 /** `running`, coloured. */
 export function formatStatus(session: SessionState, style: Style): string {
-  const paint = { starting: style.warn, running: style.good, rewinding: style.warn, branching: style.warn, stopped: style.faint, failed: style.bad };
+  const paint = {
+    starting: style.warn,
+    running: style.good,
+    rewinding: style.warn,
+    branching: style.warn,
+    stopped: style.faint,
+    failed: style.bad,
+  };
   return paint[session.status](session.status);
 }
 
@@ -52,7 +61,8 @@ export function formatFeatures(features: readonly Feature[], style: Style): stri
   const rows: string[][] = [];
   for (const feature of features) {
     rows.push([sign[feature.status], style.strong(printable(feature.name)), printable(feature.detail)]);
-    if (feature.next && feature.status !== 'ok') rows.push(['', '', style.accent(`→ ${printable(feature.next)}`)]);
+    if (feature.next && feature.status !== 'ok')
+      rows.push(['', '', style.accent(`→ ${printable(feature.next)}`)]);
   }
   return formatTable(rows);
 }

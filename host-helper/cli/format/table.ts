@@ -7,8 +7,21 @@ const gap = 2;
 const lastColumnMinimum = 20;
 const noBorders = Object.fromEntries(
   [
-    'top', 'top-mid', 'top-left', 'top-right', 'bottom', 'bottom-mid', 'bottom-left', 'bottom-right',
-    'left', 'left-mid', 'mid', 'mid-mid', 'right', 'right-mid', 'middle',
+    'top',
+    'top-mid',
+    'top-left',
+    'top-right',
+    'bottom',
+    'bottom-mid',
+    'bottom-left',
+    'bottom-right',
+    'left',
+    'left-mid',
+    'mid',
+    'mid-mid',
+    'right',
+    'right-mid',
+    'middle',
   ].map((name) => [name, '']),
 );
 
@@ -29,7 +42,8 @@ export function formatTable(rows: readonly (readonly string[])[], options: Table
   );
   const indent = options.indent ?? 0;
   const before = indent + widths.slice(0, -1).reduce((sum, width) => sum + width + gap, 0);
-  const last = options.width === undefined ? undefined : Math.max(lastColumnMinimum, options.width - before - 1);
+  const last =
+    options.width === undefined ? undefined : Math.max(lastColumnMinimum, options.width - before - 1);
   const table = new Table({
     chars: noBorders,
     style: { head: [], border: [], compact: true, 'padding-left': 0, 'padding-right': gap },

@@ -27,7 +27,8 @@ export function treeRows(session: SessionState): TurnRow[] {
     const { turn, depth } = next;
     rows.push({ turn, depth, onLine: line.has(turn.id) });
     const followers = (children.get(turn.id) ?? []).toSorted((a, b) => a.id - b.id);
-    const straight = followers.find((each) => line.has(each.id)) ?? (line.has(turn.id) ? undefined : followers[0]);
+    const straight =
+      followers.find((each) => line.has(each.id)) ?? (line.has(turn.id) ? undefined : followers[0]);
     if (straight) waiting.push({ turn: straight, depth });
     for (const side of followers.toReversed()) {
       if (side !== straight) waiting.push({ turn: side, depth: depth + 1 });
@@ -98,7 +99,12 @@ export function formatTurn(session: SessionState, turn: Turn, style: Style): str
   lines.push(
     `${style.strong(`Turn ${turn.id}`)}${turn.id === session.head ? style.good(' ◀ head') : ''}  ${printable(turn.label)}`,
     style.faint(
-      [`${turn.kind} turn`, turn.parent === null ? '' : `after ${turn.parent}`, formatTime(turn.startedAt), took]
+      [
+        `${turn.kind} turn`,
+        turn.parent === null ? '' : `after ${turn.parent}`,
+        formatTime(turn.startedAt),
+        took,
+      ]
         .filter(Boolean)
         .join(' · '),
     ),
@@ -113,7 +119,9 @@ export function formatTurn(session: SessionState, turn: Turn, style: Style): str
     ].filter(Boolean);
     section(`Said${usage.length > 0 ? style.faint(`  ${printable(usage.join(', '))}`) : ''}`, [
       ...printable(conversation.text.trim(), { lines: true }).split('\n').filter(Boolean),
-      ...conversation.toolCalls.map((call) => `${style.accent(printable(call.name))} ${printable(call.summary)}`),
+      ...conversation.toolCalls.map(
+        (call) => `${style.accent(printable(call.name))} ${printable(call.summary)}`,
+      ),
       ...(conversation.error ? [style.bad(printable(conversation.error))] : []),
     ]);
   }
@@ -124,14 +132,20 @@ export function formatTurn(session: SessionState, turn: Turn, style: Style): str
       ...(effects.files.truncated ? [style.faint(`… and more: ${total} in all`)] : []),
     ]);
     section('Still running', effects.processes.survivors.map(formatSurvivor));
-    section(`Ran  ${style.faint(plural(effects.processes.executedCount, 'program'))}`,
+    section(
+      `Ran  ${style.faint(plural(effects.processes.executedCount, 'program'))}`,
       effects.processes.executed.map(
-        (each) => `${printable(each.argv.join(' ') || each.program)}${each.exitCode ? style.bad(`  exit ${each.exitCode}`) : ''}`,
+        (each) =>
+          `${printable(each.argv.join(' ') || each.program)}${each.exitCode ? style.bad(`  exit ${each.exitCode}`) : ''}`,
       ),
     );
-    section('Network', effects.network.map(
-      (host) => `${printable(host.host)}:${host.port}  ${plural(host.count, 'time')}${host.allowed ? '' : style.bad('  refused')}`,
-    ));
+    section(
+      'Network',
+      effects.network.map(
+        (host) =>
+          `${printable(host.host)}:${host.port}  ${plural(host.count, 'time')}${host.allowed ? '' : style.bad('  refused')}`,
+      ),
+    );
     section('Not sure', [
       ...effects.uncertain.map((text) => style.warn(printable(text))),
       ...(effects.droppedEvents > 0 ? [style.warn(`${effects.droppedEvents} events were dropped`)] : []),

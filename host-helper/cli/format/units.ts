@@ -11,7 +11,7 @@ export function formatSize(sizeBytes: number): string {
     unit += 1;
   }
   const digits = unit === 0 || value >= 9.95 ? 0 : 1;
-  return `${value.toFixed(digits)} ${sizeUnits[unit]}`;
+  return `${value.toFixed(digits)} ${sizeUnits[unit] ?? ''}`;
 }
 
 /** `12 ms`, `3.4 s`, `2 min 5 s`, `3 h 20 min`. */

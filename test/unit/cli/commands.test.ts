@@ -5,13 +5,24 @@ import { describe, test } from 'node:test';
 import { TurntableError } from '../../../host-helper/protocol/errors.ts';
 import { emptyState } from '../../../host-helper/protocol/reducer.ts';
 import type { RootState, SessionState } from '../../../host-helper/protocol/state.ts';
-import { aCheckpoint, anApproval, aSession, aTurn, someEffects, startFakeHelper, type FakeHelper } from '../server/fake-helper.ts';
+import {
+  aCheckpoint,
+  anApproval,
+  aSession,
+  aTurn,
+  someEffects,
+  startFakeHelper,
+  type FakeHelper,
+} from '../server/fake-helper.ts';
 import { runCli, type CliRun } from './run-cli.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
 function stateOf(sessions: SessionState[]): RootState {
-  return { ...emptyState('0.1.0-test', 1_000), sessions: Object.fromEntries(sessions.map((session) => [session.id, session])) };
+  return {
+    ...emptyState('0.1.0-test', 1_000),
+    sessions: Object.fromEntries(sessions.map((session) => [session.id, session])),
+  };
 }
 
 /** 0 ─ 1 ─ 2 ─ 5(head), and 3 ─ 4 set aside after 2; a branch session from 1. */
@@ -28,15 +39,34 @@ const tree = aSession({
       checkpoint: aCheckpoint({ heldMs: 1_234 }),
     }),
     aTurn({ id: 2, parent: 1, label: 'ls', effectClass: 'none', checkpoint: aCheckpoint({ reused: true }) }),
-    aTurn({ id: 3, parent: 2, label: 'npm run dev &', effectClass: 'full', checkpoint: aCheckpoint({ restorable: false, reason: 'no CRIU' }) }),
+    aTurn({
+      id: 3,
+      parent: 2,
+      label: 'npm run dev &',
+      effectClass: 'full',
+      checkpoint: aCheckpoint({ restorable: false, reason: 'no CRIU' }),
+    }),
     aTurn({ id: 4, parent: 3, label: 'rm -rf src', effectClass: 'files' }),
-    aTurn({ id: 5, parent: 2, kind: 'rewind', label: 'back to 2', effectClass: 'processes', state: 'closed' }),
+    aTurn({
+      id: 5,
+      parent: 2,
+      kind: 'rewind',
+      label: 'back to 2',
+      effectClass: 'processes',
+      state: 'closed',
+    }),
   ],
 });
-const branch = aSession({ id: 's-branched', title: 'Another way', origin: { sessionId: tree.id, turn: 1 }, createdAt: 20_000 });
+const branch = aSession({
+  id: 's-branched',
+  title: 'Another way',
+  origin: { sessionId: tree.id, turn: 1 },
+  createdAt: 20_000,
+});
 const world = stateOf([tree, branch]);
 
-const on = (helper: FakeHelper, ...argv: string[]): Promise<CliRun> => runCli([...argv, '--socket', helper.socketPath]);
+const on = (helper: FakeHelper, ...argv: string[]): Promise<CliRun> =>
+  runCli([...argv, '--socket', helper.socketPath]);
 
 describe('turntable without a helper', () => {
   const nowhere = ['--socket', '/nonexistent/helper.sock'];
@@ -55,18 +85,27 @@ describe('turntable without a helper', () => {
     assert.equal(run.code, 3);
     assert.equal(run.stderr, '');
     assert.deepEqual(JSON.parse(run.stdout), {
-      error: { code: 1308, name: 'helperNotRunning', message: 'No helper answers on /nonexistent/helper.sock: start it with `turntable up`.' },
+      error: {
+        code: 1308,
+        name: 'helperNotRunning',
+        message: 'No helper answers on /nonexistent/helper.sock: start it with `turntable up`.',
+      },
     });
   });
 
   test('doctor still answers', async () => {
     const run = await runCli(['doctor', '--json', ...nowhere]);
     assert.equal(run.code, 3);
-    const { features } = JSON.parse(run.stdout) as { features: { name: string; status: string; next?: string }[] };
-    assert.deepEqual(features.map(({ name, status, next }) => [name, status, next]), [
-      ['command line', 'ok', undefined],
-      ['helper', 'missing', 'turntable up'],
-    ]);
+    const { features } = JSON.parse(run.stdout) as {
+      features: { name: string; status: string; next?: string }[];
+    };
+    assert.deepEqual(
+      features.map(({ name, status, next }) => [name, status, next]),
+      [
+        ['command line', 'ok', undefined],
+        ['helper', 'missing', 'turntable up'],
+      ],
+    );
   });
 
   test('down is no error', async () => {
@@ -75,15 +114,27 @@ describe('turntable without a helper', () => {
 
   test('the socket is in the state directory that was given, over what the environment says', async () => {
     const env = { TURNTABLE_SOCKET: '/env/socket', TURNTABLE_STATE_DIR: '/env/state' };
-    assert.match((await runCli(['turns', '--state-dir', '/given'], { env })).stderr, /on \/given\/helper\.sock:/);
+    assert.match(
+      (await runCli(['turns', '--state-dir', '/given'], { env })).stderr,
+      /on \/given\/helper\.sock:/,
+    );
     assert.match((await runCli(['turns'], { env })).stderr, /on \/env\/socket:/);
-    assert.match((await runCli(['turns'], { env: { TURNTABLE_STATE_DIR: '/env/state' } })).stderr, /on \/env\/state\/helper\.sock:/);
+    assert.match(
+      (await runCli(['turns'], { env: { TURNTABLE_STATE_DIR: '/env/state' } })).stderr,
+      /on \/env\/state\/helper\.sock:/,
+    );
     assert.match((await runCli(['turns'])).stderr, /on \/run\/turntable\/helper\.sock:/);
   });
 });
 
 describe('turntable used wrongly', () => {
-  for (const argv of [['explode'], ['exec'], ['rewind', 'last'], ['turns', '--nonsense'], ['apply', '--conflicts', 'maybe']]) {
+  for (const argv of [
+    ['explode'],
+    ['exec'],
+    ['rewind', 'last'],
+    ['turns', '--nonsense'],
+    ['apply', '--conflicts', 'maybe'],
+  ]) {
     test(`${argv.join(' ')} ends with 2`, async () => {
       const run = await runCli(argv);
       assert.equal(run.code, 2);
@@ -98,7 +149,10 @@ describe('turntable used wrongly', () => {
   test('help and version are no errors', async () => {
     const help = await runCli(['--help']);
     assert.equal(help.code, 0);
-    assert.match(help.stdout, /Exit codes: 0 done, 1 failed, 2 wrong usage, 3 helper not reachable, 4 refused/);
+    assert.match(
+      help.stdout,
+      /Exit codes: 0 done, 1 failed, 2 wrong usage, 3 helper not reachable, 4 refused/,
+    );
     assert.match((await runCli(['--version'])).stdout, /^\d+\.\d+\.\d+\n$/);
   });
 });
@@ -125,7 +179,10 @@ describe('turntable looks', () => {
     await using helper = await startFakeHelper({ state: world });
     const lines = (await on(helper, 'session', 'ls')).stdout.split('\n');
     assert.match(lines[0] ?? '', /^SESSION +STATUS +AGENT +TURNS +STORED +STARTED +WHAT$/);
-    assert.match(lines[1] ?? '', /^s-abcdefgh +running +pi thinking +5 +0 B +\d+ days ago +Mend the parser {2}\/home\/ada\/project$/);
+    assert.match(
+      lines[1] ?? '',
+      /^s-abcdefgh +running +pi thinking +5 +0 B +\d+ days ago +Mend the parser {2}\/home\/ada\/project$/,
+    );
     assert.match(lines[2] ?? '', /^└ s-branched /);
   });
 
@@ -140,7 +197,11 @@ describe('turntable looks', () => {
   test('turns are named by number, head, start, or counted back along the line', async () => {
     await using helper = await startFakeHelper({ state: world });
     const idOf = async (reference: string): Promise<unknown> =>
-      (JSON.parse((await on(helper, 'show', 's-abc', reference, '--json')).stdout) as { turn: { id: number } }).turn.id;
+      (
+        JSON.parse((await on(helper, 'show', 's-abc', reference, '--json')).stdout) as {
+          turn: { id: number };
+        }
+      ).turn.id;
     assert.deepEqual(await Promise.all(['4', 'head', 'start', '-1', '-2'].map(idOf)), [4, 5, 0, 2, 1]);
     assert.match((await on(helper, 'show', 'abc', '-9')).stderr, /no turn -9/);
     const wrong = await on(helper, 'show', 'abc', 'yesterday');
@@ -161,10 +222,25 @@ describe('turntable looks', () => {
     const turn = aTurn({
       label: 'evil\u001b[2J\rlabel',
       effectClass: 'full',
-      conversation: { text: 'I run it.\n\u202edlrow', toolCalls: [{ id: '1', name: 'bash', summary: 'npm i', input: '{}' }], model: 'm', inputTokens: 10 },
+      conversation: {
+        text: 'I run it.\n\u202edlrow',
+        toolCalls: [{ id: '1', name: 'bash', summary: 'npm i', input: '{}' }],
+        model: 'm',
+        inputTokens: 10,
+      },
       effects: someEffects({
-        files: { added: 1, changed: 0, removed: 0, entries: [{ path: '/home/ada/project/new\n.txt', change: 'added', kind: 'file', sizeBytes: 1500 }], truncated: false },
-        processes: { survivors: [{ pid: 7, command: 'node server.js', ports: [3000], startedInTurn: true, ran: true }], executed: [], executedCount: 3 },
+        files: {
+          added: 1,
+          changed: 0,
+          removed: 0,
+          entries: [{ path: '/home/ada/project/new\n.txt', change: 'added', kind: 'file', sizeBytes: 1500 }],
+          truncated: false,
+        },
+        processes: {
+          survivors: [{ pid: 7, command: 'node server.js', ports: [3000], startedInTurn: true, ran: true }],
+          executed: [],
+          executedCount: 3,
+        },
         network: [{ host: 'npmjs.org', port: 443, count: 2, allowed: false }],
         uncertain: ['a shared mapping'],
         droppedEvents: 4,
@@ -176,15 +252,27 @@ describe('turntable looks', () => {
     // eslint-disable-next-line no-control-regex
     assert.doesNotMatch(stdout, /[\u001b\r\u202e]/);
     for (const wanted of [
-      'evil\\u001b[2J\\u000dlabel', '\\u202edlrow', 'bash npm i', '+ new⏎.txt  1.5 kB', 'node server.js (pid 7, port 3000)',
-      'npmjs.org:443  2 times  refused', 'a shared mapping', '4 events were dropped', 'files only: no CRIU', '4.3 kB stored',
+      'evil\\u001b[2J\\u000dlabel',
+      '\\u202edlrow',
+      'bash npm i',
+      '+ new⏎.txt  1.5 kB',
+      'node server.js (pid 7, port 3000)',
+      'npmjs.org:443  2 times  refused',
+      'a shared mapping',
+      '4 events were dropped',
+      'files only: no CRIU',
+      '4.3 kB stored',
     ]) {
       assert.ok(stdout.includes(wanted), wanted + '\n' + stdout);
     }
   });
 
-  test('diff lists changes without the agent\'s own, and --patch shows the text', async () => {
-    const files: Record<string, string> = { '0:/home/ada/project/a.txt': 'one\ntwo\nthree\n', '1:/home/ada/project/a.txt': 'one\n2\nthree\n', '1:/home/ada/project/new': 'hi' };
+  test("diff lists changes without the agent's own, and --patch shows the text", async () => {
+    const files: Record<string, string> = {
+      '0:/home/ada/project/a.txt': 'one\ntwo\nthree\n',
+      '1:/home/ada/project/a.txt': 'one\n2\nthree\n',
+      '1:/home/ada/project/new': 'hi',
+    };
     const asked: unknown[] = [];
     await using helper = await startFakeHelper({
       state: world,
@@ -214,16 +302,29 @@ describe('turntable looks', () => {
       '--- a/home/ada/project/a.txt\n+++ b/home/ada/project/a.txt\n@@ -1,3 +1,3 @@\n one\n-two\n+2\n three\n' +
         '--- /dev/null\n+++ b/home/ada/project/new\n@@ -0,0 +1 @@\n+hi\n\\ No newline at end of file\n',
     );
-    assert.deepEqual(asked, [{ sessionId: tree.id, turn: 1 }, { sessionId: tree.id, turn: 1, from: 0 }]);
+    assert.deepEqual(asked, [
+      { sessionId: tree.id, turn: 1 },
+      { sessionId: tree.id, turn: 1, from: 0 },
+    ]);
     const cat = await on(helper, 'cat', 'abc', '1', 'a.txt');
     assert.equal(cat.stdout, 'one\n2\nthree\n');
     assert.match((await on(helper, 'cat', 'abc', '2', 'a.txt', '--json')).stdout, /"name":"fileNotFound"/);
   });
 
   test('audit ends with 1 when the chain is broken', async () => {
-    const entry = { sequence: 1, at: 1_000, kind: 'approval/asked', sessionId: tree.id, data: { argv: ['git', 'push'] }, hash: 'ab' };
+    const entry = {
+      sequence: 1,
+      at: 1_000,
+      kind: 'approval/asked',
+      sessionId: tree.id,
+      data: { argv: ['git', 'push'] },
+      hash: 'ab',
+    };
     let intact = true;
-    await using helper = await startFakeHelper({ state: world, handlers: { audit: () => Promise.resolve({ entries: [entry], intact }) } });
+    await using helper = await startFakeHelper({
+      state: world,
+      handlers: { audit: () => Promise.resolve({ entries: [entry], intact }) },
+    });
     const good = await on(helper, 'audit');
     assert.equal(good.code, 0);
     assert.match(good.stdout, /^1 {2}\d{4}-.* approval\/asked +s-abcdefgh +\{"argv":\["git","push"\]\}\n$/);
@@ -235,7 +336,9 @@ describe('turntable looks', () => {
 
   test('colours come when asked for, and never by themselves in a pipe', async () => {
     await using helper = await startFakeHelper({ state: world });
-    const forced = await runCli(['turns', 'abc', '--socket', helper.socketPath], { env: { FORCE_COLOR: '1' } });
+    const forced = await runCli(['turns', 'abc', '--socket', helper.socketPath], {
+      env: { FORCE_COLOR: '1' },
+    });
     assert.ok(forced.stdout.includes('\u001b['));
     const none = await runCli(['turns', 'abc', '--socket', helper.socketPath], { env: { NO_COLOR: '1' } });
     assert.ok(!none.stdout.includes('\u001b['));
@@ -247,23 +350,52 @@ describe('turntable acts', () => {
     const asked: unknown[] = [];
     await using helper = await startFakeHelper({
       state: world,
-      handlers: { 'session/start': (params) => (asked.push(params), Promise.resolve({ sessionId: tree.id })) },
+      handlers: {
+        'session/start': (params) => (asked.push(params), Promise.resolve({ sessionId: tree.id })),
+      },
     });
     const run = await runCli(
-      ['session', 'start', '--workspace', '/work/../tmp', '--no-agent', '--env', 'MY_KEY', '--env', 'OTHER=a=b', '--title', 'T', '--json', '--socket', helper.socketPath],
+      [
+        'session',
+        'start',
+        '--workspace',
+        '/work/../tmp',
+        '--no-agent',
+        '--env',
+        'MY_KEY',
+        '--env',
+        'OTHER=a=b',
+        '--title',
+        'T',
+        '--json',
+        '--socket',
+        helper.socketPath,
+      ],
       { env: { MY_KEY: 'secret' } },
     );
-    assert.deepEqual(asked, [{ workspace: '/tmp', agent: 'none', title: 'T', env: { MY_KEY: 'secret', OTHER: 'a=b' } }]);
+    assert.deepEqual(asked, [
+      { workspace: '/tmp', agent: 'none', title: 'T', env: { MY_KEY: 'secret', OTHER: 'a=b' } },
+    ]);
     assert.equal((JSON.parse(run.stdout) as { sessionId: string }).sessionId, tree.id);
     const missing = await on(helper, 'session', 'start', '--env', 'NOT_SET_ANYWHERE');
     assert.equal(missing.code, 2);
     assert.match(missing.stderr, /NOT_SET_ANYWHERE/);
-    const withAgent = await on(helper, 'session', 'start', '--workspace', '/tmp', '--agent', 'opencode', '--prompt', 'go');
+    const withAgent = await on(
+      helper,
+      'session',
+      'start',
+      '--workspace',
+      '/tmp',
+      '--agent',
+      'opencode',
+      '--prompt',
+      'go',
+    );
     assert.match(withAgent.stdout, /Session s-abcdefgh over/);
     assert.deepEqual(asked.at(-1), { workspace: '/tmp', agent: 'opencode', prompt: 'go' });
   });
 
-  test('exec passes output through, sums up on stderr, and ends with the command\'s own code', async () => {
+  test("exec passes output through, sums up on stderr, and ends with the command's own code", async () => {
     const asked: unknown[] = [];
     const turn = aTurn({
       id: 6,
@@ -278,47 +410,62 @@ describe('turntable acts', () => {
       handlers: {
         'session/exec': (params) => {
           asked.push(params);
-          return Promise.resolve({ exitCode: 42, stdout: base64('out\n'), stderr: base64('err\n'), truncated: false, turn });
+          return Promise.resolve({
+            exitCode: 42,
+            stdout: base64('out\n'),
+            stderr: base64('err\n'),
+            truncated: false,
+            turn,
+          });
         },
       },
     });
     const run = await on(helper, 'exec', 'abc', '--timeout', '1.5', '--', 'sh', '-c', 'x', '--json', '-1');
     // `on` adds its --socket at the end, and after -- that belongs to the command.
     assert.equal(run.code, 3);
-    const proper = await runCli(['exec', 'abc', '--timeout', '1.5', '--', 'sh', '-c', 'x', '--json', '-1'], { env: { TURNTABLE_SOCKET: helper.socketPath } });
-    assert.deepEqual(asked, [{ sessionId: tree.id, argv: ['sh', '-c', 'x', '--json', '-1'], timeoutMs: 1500 }]);
+    const proper = await runCli(['exec', 'abc', '--timeout', '1.5', '--', 'sh', '-c', 'x', '--json', '-1'], {
+      env: { TURNTABLE_SOCKET: helper.socketPath },
+    });
+    assert.deepEqual(asked, [
+      { sessionId: tree.id, argv: ['sh', '-c', 'x', '--json', '-1'], timeoutMs: 1500 },
+    ]);
     assert.deepEqual(proper, {
       code: 42,
       stdout: 'out\n',
       stderr: 'err\nturn 6  exit 42 · ◐ files · 2 added, 1 removed · 4.3 kB stored\n',
     });
-    const json = await runCli(['exec', '--json', 'abc', '-i', '--', 'cat'], { env: { TURNTABLE_SOCKET: helper.socketPath }, stdin: 'typed' });
+    const json = await runCli(['exec', '--json', 'abc', '-i', '--', 'cat'], {
+      env: { TURNTABLE_SOCKET: helper.socketPath },
+      stdin: 'typed',
+    });
     assert.equal(json.code, 42);
     assert.equal((JSON.parse(json.stdout) as { turn: { id: number } }).turn.id, 6);
     assert.equal((asked.at(-1) as { stdin: string }).stdin, 'typed');
   });
 
   test('exec tells when a person has to answer', async () => {
-    let helper: FakeHelper | undefined;
-    await using started = await startFakeHelper({
+    await using helper = await startFakeHelper({
       state: world,
       handlers: {
         'session/exec': () => {
-          helper?.server.dispatch({ type: 'approval/set', approval: anApproval() });
-          helper?.server.dispatch({ type: 'approval/set', approval: anApproval({ state: 'denied' }) });
+          helper.server.dispatch({ type: 'approval/set', approval: anApproval() });
+          helper.server.dispatch({ type: 'approval/set', approval: anApproval({ state: 'denied' }) });
           return Promise.resolve({ exitCode: 1, stdout: '', stderr: '', truncated: false, turn: aTurn() });
         },
       },
     });
-    helper = started;
-    const run = await runCli(['exec', 'abc', '--', 'git', 'push'], { env: { TURNTABLE_SOCKET: helper.socketPath } });
+    const run = await runCli(['exec', 'abc', '--', 'git', 'push'], {
+      env: { TURNTABLE_SOCKET: helper.socketPath },
+    });
     assert.match(run.stderr, /^turntable: waits for your answer: git push\n {2}turntable approve a-xyzuvwst/);
   });
 
   const preview = {
     restorable: true,
     reason: 'files and processes',
-    changes: [{ path: '/home/ada/project/a.txt', change: 'removed' as const, kind: 'file' as const, sizeBytes: 1 }],
+    changes: [
+      { path: '/home/ada/project/a.txt', change: 'removed' as const, kind: 'file' as const, sizeBytes: 1 },
+    ],
     truncated: false,
     processesBack: [],
     processesLost: [{ pid: 7, command: 'node dev', ports: [], startedInTurn: false, ran: true }],
@@ -335,13 +482,26 @@ describe('turntable acts', () => {
         'rewind/preview': () => Promise.resolve(preview),
         rewind: (params) => {
           rewound.push(params);
-          return Promise.resolve({ safetyTurn: 6, head: 7, restoredProcesses: false, tookMs: 321, notes: ['the agent starts anew'] });
+          return Promise.resolve({
+            safetyTurn: 6,
+            head: 7,
+            restoredProcesses: false,
+            tookMs: 321,
+            notes: ['the agent starts anew'],
+          });
         },
       },
     });
     const refused = await on(helper, 'rewind', 'abc', '1');
     assert.equal(refused.code, 4);
-    for (const wanted of ['− a.txt', 'node dev (pid 7)', 'mine.txt', 'POST api.example:443', '2 turns set aside (kept): 2, 5', '--yes']) {
+    for (const wanted of [
+      '− a.txt',
+      'node dev (pid 7)',
+      'mine.txt',
+      'POST api.example:443',
+      '2 turns set aside (kept): 2, 5',
+      '--yes',
+    ]) {
       assert.ok(refused.stderr.includes(wanted), wanted);
     }
     const asJson = await on(helper, 'rewind', 'abc', '1', '--json');
@@ -362,7 +522,10 @@ describe('turntable acts', () => {
   test('a turn that cannot be restored is refused with its reason', async () => {
     await using helper = await startFakeHelper({
       state: world,
-      handlers: { 'rewind/preview': () => Promise.resolve({ ...preview, restorable: false, reason: 'its checkpoint failed' }) },
+      handlers: {
+        'rewind/preview': () =>
+          Promise.resolve({ ...preview, restorable: false, reason: 'its checkpoint failed' }),
+      },
     });
     const run = await on(helper, 'rewind', 'abc', '3', '--yes');
     assert.equal(run.code, 4);
@@ -372,10 +535,16 @@ describe('turntable acts', () => {
   test('branch names the new session and its folder', async () => {
     await using helper = await startFakeHelper({
       state: world,
-      handlers: { branch: () => Promise.resolve({ sessionId: branch.id, restoredProcesses: true, tookMs: 1_500, notes: [] }) },
+      handlers: {
+        branch: () =>
+          Promise.resolve({ sessionId: branch.id, restoredProcesses: true, tookMs: 1_500, notes: [] }),
+      },
     });
     const run = await on(helper, 'branch', 'abc', 'head', '--prompt', 'try again');
-    assert.equal(run.stdout, `✓ Branch s-branched from s-abcdefgh turn 5: files and processes, in 1.5 s\n  its files: ${branch.mount}\n`);
+    assert.equal(
+      run.stdout,
+      `✓ Branch s-branched from s-abcdefgh turn 5: files and processes, in 1.5 s\n  its files: ${branch.mount}\n`,
+    );
   });
 
   test('apply asks about conflicts before anything is changed, applies the chosen paths, and can be undone', async () => {
@@ -385,12 +554,23 @@ describe('turntable acts', () => {
       handlers: {
         'apply/preview': () =>
           Promise.resolve({
-            changes: ['a.txt', 'lib/b.txt', 'library.txt'].map((name) => ({ path: `/home/ada/project/${name}`, change: 'changed' as const, kind: 'file' as const, sizeBytes: 3 })),
+            changes: ['a.txt', 'lib/b.txt', 'library.txt'].map((name) => ({
+              path: `/home/ada/project/${name}`,
+              change: 'changed' as const,
+              kind: 'file' as const,
+              sizeBytes: 3,
+            })),
             conflicts: ['/home/ada/project/a.txt'],
             merged: ['/home/ada/project/lib/b.txt'],
           }),
-        apply: (params) => (applied.push(params), Promise.resolve({ applied: ['/home/ada/project/lib/b.txt'], skipped: [], undoId: 'u-1' })),
-        'apply/undo': (params) => (applied.push(params), Promise.resolve({ restored: ['/home/ada/project/lib/b.txt'] })),
+        apply: (params) => (
+          applied.push(params),
+          Promise.resolve({ applied: ['/home/ada/project/lib/b.txt'], skipped: [], undoId: 'u-1' })
+        ),
+        'apply/undo': (params) => (
+          applied.push(params),
+          Promise.resolve({ restored: ['/home/ada/project/lib/b.txt'] })
+        ),
       },
     });
     const conflict = await on(helper, 'apply', 'abc', '--yes', '--json');
@@ -410,7 +590,14 @@ describe('turntable acts', () => {
     const answered: unknown[] = [];
     const approval = anApproval({
       expiresAt: Date.now() + 60_000,
-      subject: { kind: 'exec', program: '/usr/bin/git', argv: ['git', 'push', "it's", '\u202efdp'], cwd: '/w', pid: 3, caution: 'a script behind an interpreter' },
+      subject: {
+        kind: 'exec',
+        program: '/usr/bin/git',
+        argv: ['git', 'push', "it's", '\u202efdp'],
+        cwd: '/w',
+        pid: 3,
+        caution: 'a script behind an interpreter',
+      },
     });
     const settled = anApproval({ id: 'a-old', state: 'denied', answeredBy: 'Ada' });
     await using helper = await startFakeHelper({
@@ -419,7 +606,8 @@ describe('turntable acts', () => {
         approvals: ({ all }) => Promise.resolve({ approvals: all ? [approval, settled] : [approval] }),
         'approval/answer': (params) => {
           answered.push(params);
-          if (params.id === 'a-old') return Promise.reject(new TurntableError('approvalSettled', 'Ada denied it already.'));
+          if (params.id === 'a-old')
+            return Promise.reject(new TurntableError('approvalSettled', 'Ada denied it already.'));
           return Promise.resolve({ approval: { ...approval, state: 'allowed' as const } });
         },
       },
@@ -444,17 +632,15 @@ describe('turntable acts', () => {
 
   test('down asks the helper to stop and waits until it is gone', async () => {
     let asked: unknown;
-    let stop: (() => Promise<void>) | undefined;
     const helper = await startFakeHelper({
       handlers: {
         'helper/stop': (params) => {
           asked = params;
-          setImmediate(() => void stop?.());
+          setImmediate(() => void helper.server.close());
           return Promise.resolve({});
         },
       },
     });
-    stop = () => helper.server.close();
     const run = await on(helper, 'down', '--keep-sessions');
     assert.deepEqual([run.code, run.stdout, asked], [0, '✓ The helper is down.\n', { sessions: false }]);
     await helper[Symbol.asyncDispose]();

@@ -12,32 +12,68 @@ import { formatAgo, formatDuration, formatSize, plural } from '../../../host-hel
 import { aSession, aTurn } from '../server/fake-helper.ts';
 
 const same = (text: string): string => text;
-const plain: Style = { strong: same, faint: same, good: same, bad: same, warn: same, accent: same, process: same };
+const plain: Style = {
+  strong: same,
+  faint: same,
+  good: same,
+  bad: same,
+  warn: same,
+  accent: same,
+  process: same,
+};
 
 describe('units', () => {
   test('sizes keep at most three digits and never say 1000 kB', () => {
-    const cases: [number, string][] = [[0, '0 B'], [999, '999 B'], [1000, '1.0 kB'], [9_949, '9.9 kB'], [9_951, '10 kB'], [999_499, '999 kB'], [999_500, '1.0 MB'], [2.5e12, '2.5 TB']];
+    const cases: [number, string][] = [
+      [0, '0 B'],
+      [999, '999 B'],
+      [1000, '1.0 kB'],
+      [9_949, '9.9 kB'],
+      [9_951, '10 kB'],
+      [999_499, '999 kB'],
+      [999_500, '1.0 MB'],
+      [2.5e12, '2.5 TB'],
+    ];
     for (const [sizeBytes, text] of cases) assert.equal(formatSize(sizeBytes), text);
   });
 
   test('durations read as people say them', () => {
-    const cases: [number, string][] = [[0, '0 ms'], [999, '999 ms'], [1_234, '1.2 s'], [59_400, '59 s'], [60_000, '1 min'], [125_000, '2 min 5 s'], [3_600_000, '1 h'], [12_000_000, '3 h 20 min'], [400_000_000, '4 days']];
+    const cases: [number, string][] = [
+      [0, '0 ms'],
+      [999, '999 ms'],
+      [1_234, '1.2 s'],
+      [59_400, '59 s'],
+      [60_000, '1 min'],
+      [125_000, '2 min 5 s'],
+      [3_600_000, '1 h'],
+      [12_000_000, '3 h 20 min'],
+      [400_000_000, '4 days'],
+    ];
     for (const [durationMs, text] of cases) assert.equal(formatDuration(durationMs), text);
   });
 
   test('times past are rounded down', () => {
-    assert.deepEqual([500, 59_999, 3_599_999, 7_200_000, 300_000_000].map((ms) => formatAgo(0, ms)), ['now', '59 s ago', '59 min ago', '2 h ago', '3 days ago']);
+    assert.deepEqual(
+      [500, 59_999, 3_599_999, 7_200_000, 300_000_000].map((ms) => formatAgo(0, ms)),
+      ['now', '59 s ago', '59 min ago', '2 h ago', '3 days ago'],
+    );
   });
 
   test('one is not many', () => {
-    assert.deepEqual([plural(1, 'file'), plural(2, 'file'), plural(0, 'process', 'processes')], ['1 file', '2 files', '0 processes']);
+    assert.deepEqual(
+      [plural(1, 'file'), plural(2, 'file'), plural(0, 'process', 'processes')],
+      ['1 file', '2 files', '0 processes'],
+    );
   });
 });
 
 describe('printable', () => {
   test('shows what would drive a terminal or turn words around, and leaves all other text', () => {
     assert.equal(printable('ok é 漢 🙂'), 'ok é 漢 🙂');
-    assert.equal(printable('a\u001b[31m\u0007\u009b\u202e\u2066b\r'), String.raw`a\u001b[31m\u0007\u009b\u202e\u2066b\u000d`);
+    assert.equal(
+      printable('a\u001b[31m\u0007\u009b\u202e\u2066b\r'),
+      String.raw`a\u001b[31m\u0007\u009b\u202e\u2066b\u000d`,
+    );
     assert.equal(printable('a\nb\tc'), 'a⏎b c');
     assert.equal(printable('a\nb\tc', { lines: true }), 'a\nb\tc');
   });
@@ -45,7 +81,13 @@ describe('printable', () => {
 
 describe('table', () => {
   test('columns line up, numbers to the right, and nothing is cut without a width', () => {
-    const text = formatTable([['a', '1', 'x'.repeat(300)], ['bbb', '22', 'y']], { head: ['N', 'C', 'WHAT'], right: [1] });
+    const text = formatTable(
+      [
+        ['a', '1', 'x'.repeat(300)],
+        ['bbb', '22', 'y'],
+      ],
+      { head: ['N', 'C', 'WHAT'], right: [1] },
+    );
     assert.deepEqual(text.split('\n'), ['N     C  WHAT', `a     1  ${'x'.repeat(300)}`, 'bbb  22  y']);
   });
 
@@ -65,9 +107,26 @@ describe('turn tree', () => {
   });
 
   test('what was set aside comes before the line goes on, one step deeper for each fork', () => {
-    const turns = [[0, null], [1, 0], [2, 1], [3, 1], [4, 3], [5, 3]].map(([id, parent]) => aTurn({ id: id ?? 0, parent: parent ?? null }));
+    const turns = [
+      [0, null],
+      [1, 0],
+      [2, 1],
+      [3, 1],
+      [4, 3],
+      [5, 3],
+    ].map(([id, parent]) => aTurn({ id: id ?? 0, parent: parent ?? null }));
     const rows = treeRows(aSession({ turns, head: 2 }));
-    assert.deepEqual(rows.map(({ turn, depth }) => [turn.id, depth]), [[0, 0], [1, 0], [3, 1], [5, 2], [4, 1], [2, 0]]);
+    assert.deepEqual(
+      rows.map(({ turn, depth }) => [turn.id, depth]),
+      [
+        [0, 0],
+        [1, 0],
+        [3, 1],
+        [5, 2],
+        [4, 1],
+        [2, 0],
+      ],
+    );
   });
 });
 
@@ -76,22 +135,43 @@ describe('patch', () => {
     empty: '',
     short: 'a\nb\nc\n',
     long: Array.from({ length: 60 }, (_, line) => `line ${line}\n`).join(''),
-    edited: Array.from({ length: 60 }, (_, line) => (line === 3 || line === 8 ? `LINE ${line}\n` : line === 40 ? '' : `line ${line}\n`)).join('') + 'end\n',
-    near: Array.from({ length: 60 }, (_, line) => ([10, 17, 25].includes(line) ? `LINE ${line}\n` : `line ${line}\n`)).join(''),
+    edited:
+      Array.from({ length: 60 }, (_, line) =>
+        line === 3 || line === 8 ? `LINE ${line}\n` : line === 40 ? '' : `line ${line}\n`,
+      ).join('') + 'end\n',
+    near: Array.from({ length: 60 }, (_, line) =>
+      [10, 17, 25].includes(line) ? `LINE ${line}\n` : `line ${line}\n`,
+    ).join(''),
     noEnd: 'a\nb\nc',
     noEndEdited: 'a\nB\nc',
   };
 
-  for (const [from, to] of [['long', 'edited'], ['edited', 'long'], ['long', 'near'], ['short', 'noEnd'], ['noEnd', 'noEndEdited'], ['empty', 'short'], ['short', 'empty']] as const) {
+  for (const [from, to] of [
+    ['long', 'edited'],
+    ['edited', 'long'],
+    ['long', 'near'],
+    ['short', 'noEnd'],
+    ['noEnd', 'noEndEdited'],
+    ['empty', 'short'],
+    ['short', 'empty'],
+  ] as const) {
     test(`from ${from} to ${to} is a patch that \`patch\` takes, and as long as diff's own`, (t) => {
-      if (spawnSync('patch', ['--version']).error || spawnSync('diff', ['--version']).error) return t.skip('needs diff and patch');
+      if (spawnSync('patch', ['--version']).error || spawnSync('diff', ['--version']).error)
+        return t.skip('needs diff and patch');
       const directory = mkdtempSync(join(tmpdir(), 'tt-patch-'));
       try {
         const file = join(directory, 'f');
         const target = join(directory, 'wanted');
         writeFileSync(file, texts[from]);
         writeFileSync(target, texts[to]);
-        const made = formatPatch('/f', { content: Buffer.from(texts[from]) }, { content: Buffer.from(texts[to]) }, plain, true) + '\n';
+        const made =
+          formatPatch(
+            '/f',
+            { content: Buffer.from(texts[from]) },
+            { content: Buffer.from(texts[to]) },
+            plain,
+            true,
+          ) + '\n';
         const reference = spawnSync('diff', ['-u', file, target], { encoding: 'utf8' }).stdout;
         assert.deepEqual(made.split('\n').slice(2), reference.split('\n').slice(2));
         const applied = spawnSync('patch', ['-p1', '-d', directory], { input: made, encoding: 'utf8' });

@@ -18,11 +18,14 @@ describe('startDetached', () => {
     const ready = join(directory, 'ready file');
     const script = join(directory, 'daemon.mjs');
     // field 6 of stat is the session, 7 the terminal.
-    await writeFile(script, `
+    await writeFile(
+      script,
+      `
       import { readFileSync, writeFileSync } from 'node:fs';
       writeFileSync(process.argv[2], process.pid + ' ' + readFileSync('/proc/self/stat', 'utf8').split(') ')[1]);
       setTimeout(() => {}, 60_000);
-    `);
+    `,
+    );
     await startDetached([process.execPath, script, ready], () => Promise.resolve(existsSync(ready)), place);
     const [pid = '', , , , session, terminal] = (await readFile(ready, 'utf8')).split(' ');
     process.kill(Number(pid), 'SIGKILL');
@@ -35,7 +38,10 @@ describe('startDetached', () => {
     const command = ['sh', '-c', 'echo "turntable: no cgroup2 here: mount it" >&2; exit 1'];
     await assert.rejects(
       startDetached(command, () => Promise.resolve(false), place),
-      (error) => error instanceof TurntableError && error.code === 'helperNotRunning' && error.message.includes('no cgroup2 here: mount it'),
+      (error) =>
+        error instanceof TurntableError &&
+        error.code === 'helperNotRunning' &&
+        error.message.includes('no cgroup2 here: mount it'),
     );
   });
 
@@ -43,6 +49,13 @@ describe('startDetached', () => {
     const [runtime, entry = '', ...flags] = helperCommand(place, { group: 'devs' });
     assert.equal(runtime, process.execPath);
     assert.match(entry, /host-helper\/main\.ts$/);
-    assert.deepEqual(flags, ['--state-dir', '/tmp/state', '--socket', '/tmp/state/helper.sock', '--group', 'devs']);
+    assert.deepEqual(flags, [
+      '--state-dir',
+      '/tmp/state',
+      '--socket',
+      '/tmp/state/helper.sock',
+      '--group',
+      'devs',
+    ]);
   });
 });

@@ -13,8 +13,16 @@ export interface CliRun {
   readonly stderr: string;
 }
 
-export async function runCli(argv: readonly string[], options: { env?: Record<string, string>; stdin?: string } = {}): Promise<CliRun> {
-  const { TURNTABLE_SOCKET: _socket, TURNTABLE_STATE_DIR: _stateDir, FORCE_COLOR: _color, ...env } = process.env;
+export async function runCli(
+  argv: readonly string[],
+  options: { env?: Record<string, string>; stdin?: string } = {},
+): Promise<CliRun> {
+  const {
+    TURNTABLE_SOCKET: _socket,
+    TURNTABLE_STATE_DIR: _stateDir,
+    FORCE_COLOR: _color,
+    ...env
+  } = process.env;
   const child = spawn(process.execPath, [main, ...argv], { env: { ...env, ...options.env }, stdio: 'pipe' });
   child.stdin.on('error', () => {});
   child.stdin.end(options.stdin ?? '');

@@ -40,7 +40,10 @@ class Script implements FrameSocket {
     this.say({ id: this.lastId(method), error: { code, message } });
   }
   action(sequence: number, head: number): void {
-    this.say({ method: 'state/action', params: { sequence, action: { type: 'head/moved', sessionId: 's-abcdefgh', head } } });
+    this.say({
+      method: 'state/action',
+      params: { sequence, action: { type: 'head/moved', sessionId: 's-abcdefgh', head } },
+    });
   }
   drop(reason?: string): void {
     this.#close(reason);
@@ -69,13 +72,18 @@ const snapshot = (sequence: number, head: number): { sequence: number; state: Ro
   state: { ...emptyState('1', 1), sessions: { 's-abcdefgh': aSession({ head }) } },
 });
 
-const fails = (code: string, message = /./) => (error: unknown) =>
-  error instanceof TurntableError && error.code === code && message.test(error.message);
+const fails =
+  (code: string, message = /./) =>
+  (error: unknown) =>
+    error instanceof TurntableError && error.code === code && message.test(error.message);
 
 describe('client', () => {
   test('hello says who we are and which versions we speak', async () => {
     const { client, helper } = await connected();
-    assert.deepEqual(helper.sent[0]?.params, { client: { name: 'test', version: '1' }, protocol: { minimum: 1, current: 1 } });
+    assert.deepEqual(helper.sent[0]?.params, {
+      client: { name: 'test', version: '1' },
+      protocol: { minimum: 1, current: 1 },
+    });
     assert.deepEqual(client.hello, hello);
   });
 
@@ -98,9 +106,15 @@ describe('client', () => {
     const { client, helper } = await connected();
     const doctor = client.request('doctor', {});
     const stop = client.request('session/stop', { sessionId: 's' });
-    helper.say({ id: helper.lastId('session/stop'), error: { code: errorCodes.sessionBusy, message: 'wait', data: { a: 1 } } });
+    helper.say({
+      id: helper.lastId('session/stop'),
+      error: { code: errorCodes.sessionBusy, message: 'wait', data: { a: 1 } },
+    });
     helper.answer('doctor', { features: [] });
-    await assert.rejects(stop, (error) => error instanceof TurntableError && error.code === 'sessionBusy' && error.data?.['a'] === 1);
+    await assert.rejects(
+      stop,
+      (error) => error instanceof TurntableError && error.code === 'sessionBusy' && error.data?.['a'] === 1,
+    );
     assert.deepEqual(await doctor, { features: [] });
   });
 

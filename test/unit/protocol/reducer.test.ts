@@ -11,11 +11,18 @@ const added: Action = { type: 'session/added', session: aSession() };
 
 /** One of each type; the mapped type makes a forgotten one a compile error. */
 const oneOfEach: { [Type in Action['type']]: Extract<Action, { type: Type }> } = {
-  'helper/features': { type: 'helper/features', features: [{ name: 'criu', status: 'missing', detail: 'no criu', next: 'apt install criu' }] },
+  'helper/features': {
+    type: 'helper/features',
+    features: [{ name: 'criu', status: 'missing', detail: 'no criu', next: 'apt install criu' }],
+  },
   'session/added': { type: 'session/added', session: aSession() },
   'session/changed': { type: 'session/changed', sessionId: 's-abcdefgh', patch: { status: 'stopped' } },
   'session/removed': { type: 'session/removed', sessionId: 's-abcdefgh' },
-  'agent/changed': { type: 'agent/changed', sessionId: 's-abcdefgh', agent: { name: 'pi', status: 'finished', exitCode: 0 } },
+  'agent/changed': {
+    type: 'agent/changed',
+    sessionId: 's-abcdefgh',
+    agent: { name: 'pi', status: 'finished', exitCode: 0 },
+  },
   'head/moved': { type: 'head/moved', sessionId: 's-abcdefgh', head: 1 },
   'turn/set': { type: 'turn/set', sessionId: 's-abcdefgh', turn: aTurn() },
   'approval/set': { type: 'approval/set', approval: anApproval() },
@@ -42,11 +49,18 @@ describe('reducer', () => {
   });
 
   test('features replace the ones before', () => {
-    assert.deepEqual(after(oneOfEach['helper/features']).helper.features, oneOfEach['helper/features'].features);
+    assert.deepEqual(
+      after(oneOfEach['helper/features']).helper.features,
+      oneOfEach['helper/features'].features,
+    );
   });
 
   test('a patch changes only what it names', () => {
-    const state = after(added, { type: 'session/changed', sessionId: 's-abcdefgh', patch: { status: 'failed', detail: undefined } });
+    const state = after(added, {
+      type: 'session/changed',
+      sessionId: 's-abcdefgh',
+      patch: { status: 'failed', detail: undefined },
+    });
     assert.deepEqual(state.sessions['s-abcdefgh'], aSession({ status: 'failed' }));
   });
 
@@ -55,18 +69,38 @@ describe('reducer', () => {
     const session = state.sessions['s-abcdefgh'];
     assert.equal(session?.agent.status, 'finished');
     assert.equal(session?.head, 1);
-    assert.deepEqual(session?.turns.map((turn) => turn.id), [0, 1]);
+    assert.deepEqual(
+      session?.turns.map((turn) => turn.id),
+      [0, 1],
+    );
   });
 
   test('a turn with a known id is replaced in its place, a new one sorted in', () => {
-    const set = (id: number, label: string): Action => ({ type: 'turn/set', sessionId: 's-abcdefgh', turn: aTurn({ id, label }) });
+    const set = (id: number, label: string): Action => ({
+      type: 'turn/set',
+      sessionId: 's-abcdefgh',
+      turn: aTurn({ id, label }),
+    });
     const turns = after(added, set(3, 'c'), set(1, 'a'), set(3, 'changed')).sessions['s-abcdefgh']?.turns;
-    assert.deepEqual(turns?.map(({ id, label }) => [id, label]), [[0, 'start'], [1, 'a'], [3, 'changed']]);
+    assert.deepEqual(
+      turns?.map(({ id, label }) => [id, label]),
+      [
+        [0, 'start'],
+        [1, 'a'],
+        [3, 'changed'],
+      ],
+    );
   });
 
   test('an action that comes after its session is gone changes nothing', () => {
     const gone = after(added, oneOfEach['session/removed']);
-    for (const type of ['session/changed', 'agent/changed', 'head/moved', 'turn/set', 'session/removed'] as const) {
+    for (const type of [
+      'session/changed',
+      'agent/changed',
+      'head/moved',
+      'turn/set',
+      'session/removed',
+    ] as const) {
       assert.deepEqual(reduce(gone, oneOfEach[type]), gone, type);
     }
     assert.deepEqual(reduce(gone, { type: 'progress/done', id: 'never was' }), gone);
@@ -90,7 +124,10 @@ describe('reducer', () => {
   test('settled approvals are bounded, the newest kept; pending ones are never dropped', () => {
     let state = after({ type: 'approval/set', approval: anApproval({ id: 'waiting', askedAt: 0 }) });
     for (let at = 1; at <= limits.settledApprovals + 5; at += 1) {
-      state = reduce(state, { type: 'approval/set', approval: anApproval({ id: `a-${at}`, askedAt: at, state: 'denied' }) });
+      state = reduce(state, {
+        type: 'approval/set',
+        approval: anApproval({ id: `a-${at}`, askedAt: at, state: 'denied' }),
+      });
     }
     assert.equal(Object.keys(state.approvals).length, limits.settledApprovals + 1);
     assert.ok(state.approvals['waiting']);
@@ -109,7 +146,10 @@ describe('reducer', () => {
       aTurn({ id: 2, parent: 1 }),
       aTurn({ id: 3, parent: 1 }),
     ];
-    assert.deepEqual(lineOf({ turns }, 3).map((turn) => turn.id), [0, 1, 3]);
+    assert.deepEqual(
+      lineOf({ turns }, 3).map((turn) => turn.id),
+      [0, 1, 3],
+    );
     assert.deepEqual(lineOf({ turns: [aTurn({ id: 1, parent: 1 })] }, 1).length <= 2, true, 'a loop ends');
   });
 });

@@ -8,9 +8,21 @@ import { WebSocket } from 'ws';
 import { createLogger } from '../../../host-helper/log.ts';
 import { TurntableError } from '../../../host-helper/protocol/errors.ts';
 import { emptyState } from '../../../host-helper/protocol/reducer.ts';
-import type { Approval, Checkpoint, Effects, RootState, SessionState, Turn } from '../../../host-helper/protocol/state.ts';
+import type {
+  Approval,
+  Checkpoint,
+  Effects,
+  RootState,
+  SessionState,
+  Turn,
+} from '../../../host-helper/protocol/state.ts';
 import type { Handlers } from '../../../host-helper/server/handlers.ts';
-import { createServer, type HelperServer, type ServerLimits, type ServerOptions } from '../../../host-helper/server/server.ts';
+import {
+  createServer,
+  type HelperServer,
+  type ServerLimits,
+  type ServerOptions,
+} from '../../../host-helper/server/server.ts';
 
 export interface FakeHelper extends AsyncDisposable {
   readonly server: HelperServer;
@@ -57,7 +69,8 @@ export function fakeHandlers(given: Partial<Handlers> = {}): Handlers {
   // A proxy instead of thirty lines: the table is only ever asked by method name.
   return new Proxy(handlers, {
     get: (target, name: keyof Handlers) =>
-      target[name] ?? (() => Promise.reject(new TurntableError('unsupportedHost', `The fake has no "${name}".`))),
+      target[name] ??
+      (() => Promise.reject(new TurntableError('unsupportedHost', `The fake has no "${name}".`))),
   }) as Handlers;
 }
 
@@ -96,12 +109,18 @@ export class RawClient implements Disposable {
   }
 
   hello(): Promise<unknown> {
-    return this.ask('hello', { client: { name: 'raw', version: '1' }, protocol: { minimum: 1, current: 1 } }, 'hello');
+    return this.ask(
+      'hello',
+      { client: { name: 'raw', version: '1' }, protocol: { minimum: 1, current: 1 } },
+      'hello',
+    );
   }
 
   ask(method: string, params: unknown, id: string | number): Promise<unknown> {
     this.send({ jsonrpc: '2.0', id, method, params });
-    return this.until((frame) => typeof frame === 'object' && frame !== null && 'id' in frame && frame.id === id);
+    return this.until(
+      (frame) => typeof frame === 'object' && frame !== null && 'id' in frame && frame.id === id,
+    );
   }
 
   /** The first frame, from the first on, that `wanted` takes. */
@@ -151,7 +170,16 @@ export function aSession(over: Partial<SessionState> = {}): SessionState {
 }
 
 export function aTurn(over: Partial<Turn> = {}): Turn {
-  return { id: 1, parent: 0, kind: 'agent', state: 'closed', label: 'edit', startedAt: 20_000, endedAt: 21_500, ...over };
+  return {
+    id: 1,
+    parent: 0,
+    kind: 'agent',
+    state: 'closed',
+    label: 'edit',
+    startedAt: 20_000,
+    endedAt: 21_500,
+    ...over,
+  };
 }
 
 export function someEffects(over: Partial<Effects> = {}): Effects {
@@ -189,9 +217,14 @@ export function anApproval(over: Partial<Approval> = {}): Approval {
     askedAt: 30_000,
     expiresAt: 90_000,
     rule: 'ask before git push',
-    subject: { kind: 'exec', program: '/usr/bin/git', argv: ['git', 'push'], cwd: '/home/ada/project', pid: 12 },
+    subject: {
+      kind: 'exec',
+      program: '/usr/bin/git',
+      argv: ['git', 'push'],
+      cwd: '/home/ada/project',
+      pid: 12,
+    },
     state: 'pending',
     ...over,
   };
 }
-

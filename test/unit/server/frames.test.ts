@@ -29,16 +29,27 @@ describe('frames', () => {
       id: 'hello',
       result: { protocol: 1, helperVersion: '0.1.0-test', helperPid: process.pid },
     });
-    const again = await client.ask('hello', { client: { name: 'x', version: '1' }, protocol: { minimum: 1, current: 1 } }, 2);
+    const again = await client.ask(
+      'hello',
+      { client: { name: 'x', version: '1' }, protocol: { minimum: 1, current: 1 } },
+      2,
+    );
     assertError(again, 'outOfOrder', /once/);
     assert.ok(await client.ask('subscribe', {}, 3), 'and the connection goes on');
   });
 
   test('a client of another version is told which side to update, and let go', async () => {
     await using helper = await startFakeHelper();
-    for (const [protocol, older] of [[{ minimum: 99, current: 99 }, 'helper'], [{ minimum: 0, current: 0 }, 'client']] as const) {
+    for (const [protocol, older] of [
+      [{ minimum: 99, current: 99 }, 'helper'],
+      [{ minimum: 0, current: 0 }, 'client'],
+    ] as const) {
       using client = await RawClient.open(helper.socketPath);
-      assertError(await client.ask('hello', { client: { name: 'x', version: '1' }, protocol }, 1), 'versionMismatch', new RegExp(`update the ${older}`));
+      assertError(
+        await client.ask('hello', { client: { name: 'x', version: '1' }, protocol }, 1),
+        'versionMismatch',
+        new RegExp(`update the ${older}`),
+      );
       assert.equal((await client.untilClosed()).code, 1008);
     }
   });
@@ -61,7 +72,13 @@ describe('frames', () => {
 
     client.send('{"jsonrpc": "2.0", "id": 1');
     assertError(await client.until(isConnectionError), 'parseError');
-    for (const frame of [[], 'null', 42, { id: 1, method: 'doctor' }, { jsonrpc: '2.0', id: { a: 1 }, method: 'doctor' }]) {
+    for (const frame of [
+      [],
+      'null',
+      42,
+      { id: 1, method: 'doctor' },
+      { jsonrpc: '2.0', id: { a: 1 }, method: 'doctor' },
+    ]) {
       client.received.length = 0;
       client.send(frame === 42 ? '42' : frame);
       assertError(await client.until(isConnectionError), 'invalidRequest');
@@ -70,11 +87,19 @@ describe('frames', () => {
     assertError(await client.ask('constructor', {}, 11), 'methodNotFound');
     assertError(await client.ask('session/stop', { sessionId: 7 }, 12), 'invalidParams', /sessionId/);
     assertError(await client.ask('session/stop', undefined, 13), 'invalidParams');
-    assertError(await client.ask('file/read', { sessionId: 's', turn: -1, path: 'relative' }, 14), 'invalidParams', /path/);
+    assertError(
+      await client.ask('file/read', { sessionId: 's', turn: -1, path: 'relative' }, 14),
+      'invalidParams',
+      /path/,
+    );
 
     assert.deepEqual(calls, []);
     assert.equal(helper.server.state, before);
-    assert.deepEqual(await client.ask('session/stop', { sessionId: 's' }, 15), { jsonrpc: '2.0', id: 15, result: {} });
+    assert.deepEqual(await client.ask('session/stop', { sessionId: 's' }, 15), {
+      jsonrpc: '2.0',
+      id: 15,
+      result: {},
+    });
   });
 
   test('an oversized frame ends the connection and reaches nobody', async () => {
@@ -84,7 +109,12 @@ describe('frames', () => {
     });
     using client = await RawClient.open(helper.socketPath);
     await client.hello();
-    client.send({ jsonrpc: '2.0', id: 1, method: 'session/prompt', params: { sessionId: 's', prompt: 'x'.repeat(limits.frameBytes) } });
+    client.send({
+      jsonrpc: '2.0',
+      id: 1,
+      method: 'session/prompt',
+      params: { sessionId: 's', prompt: 'x'.repeat(limits.frameBytes) },
+    });
     assert.equal((await client.untilClosed()).code, 1009);
     assert.deepEqual(calls, []);
     using next = await RawClient.open(helper.socketPath);
@@ -104,7 +134,10 @@ describe('frames', () => {
     await using helper = await startFakeHelper({
       handlers: {
         doctor: () => Promise.reject(new Error('secret path /root/.key')),
-        'session/stop': () => Promise.reject(new TurntableError('sessionBusy', 'Wait for the rewind.', { data: { by: 'rewind' } })),
+        'session/stop': () =>
+          Promise.reject(
+            new TurntableError('sessionBusy', 'Wait for the rewind.', { data: { by: 'rewind' } }),
+          ),
         'session/remove': () => {
           throw new RangeError('thrown, not rejected');
         },
@@ -124,7 +157,12 @@ describe('frames', () => {
 
   test('a result that breaks the schema is a bug of the helper: logged, and told as internal', async () => {
     await using helper = await startFakeHelper({
-      handlers: { doctor: () => Promise.resolve({ features: [{ name: 'x', status: 'ok', detail: Number.NaN as unknown as string }] }) },
+      handlers: {
+        doctor: () =>
+          Promise.resolve({
+            features: [{ name: 'x', status: 'ok', detail: Number.NaN as unknown as string }],
+          }),
+      },
     });
     using client = await RawClient.open(helper.socketPath);
     await client.hello();
@@ -163,7 +201,7 @@ describe('frames', () => {
           await once(signal, 'abort');
           aborted.push(sessionId);
           if (sessionId === 'two') gone.resolve(undefined);
-          throw signal.reason;
+          throw new DOMException('given up', 'AbortError');
         },
       },
     });
@@ -190,7 +228,10 @@ describe('frames', () => {
     helper.server.dispatch({ type: 'session/added', session: aSession() });
     const snapshot = await subscriber.ask('subscribe', {}, 1);
     assert.match(JSON.stringify(snapshot), /"sequence":1,.*Mend the parser/);
-    helper.server.dispatch({ type: 'session/added', session: aSession({ id: 'bad', createdAt: Number.NaN }) });
+    helper.server.dispatch({
+      type: 'session/added',
+      session: aSession({ id: 'bad', createdAt: Number.NaN }),
+    });
     helper.server.dispatch({ type: 'head/moved', sessionId: 's-abcdefgh', head: 3 });
     const action = await subscriber.until((frame) => JSON.stringify(frame).includes('state/action'));
     assert.deepEqual(action, {
@@ -253,6 +294,9 @@ describe('frames', () => {
     using client = await RawClient.open(helper.socketPath);
     await client.hello();
     await helper[Symbol.asyncDispose]();
-    assert.deepEqual(client.closed ?? (await client.untilClosed()), { code: 1001, reason: 'the helper stops' });
+    assert.deepEqual(client.closed ?? (await client.untilClosed()), {
+      code: 1001,
+      reason: 'the helper stops',
+    });
   });
 });

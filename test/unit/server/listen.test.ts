@@ -18,8 +18,17 @@ import { takeProcessLock } from '../../../host-helper/server/process-lock.ts';
 import { createServer, type HelperServer } from '../../../host-helper/server/server.ts';
 import { fakeHandlers, RawClient, startFakeHelper, type FakeHelper } from './fake-helper.ts';
 
-const serverOn = (socketPath: string, more: { group?: string; ownDirectory?: boolean } = {}): Promise<HelperServer> =>
-  createServer({ socketPath, ...more, handlers: fakeHandlers(), initialState: emptyState('1', 1), logger: silentLogger });
+const serverOn = (
+  socketPath: string,
+  more: { group?: string; ownDirectory?: boolean } = {},
+): Promise<HelperServer> =>
+  createServer({
+    socketPath,
+    ...more,
+    handlers: fakeHandlers(),
+    initialState: emptyState('1', 1),
+    logger: silentLogger,
+  });
 
 const withCode = (code: string) => (error: unknown) => error instanceof TurntableError && error.code === code;
 
@@ -48,7 +57,10 @@ describe('the Unix socket', () => {
 
   test('the group that was asked for owns it; one that does not exist is refused', async (t) => {
     await using directory = await temporary();
-    await assert.rejects(serverOn(join(directory.path, 's'), { group: 'no-such-group' }), withCode('notPermitted'));
+    await assert.rejects(
+      serverOn(join(directory.path, 's'), { group: 'no-such-group' }),
+      withCode('notPermitted'),
+    );
     if (process.getuid?.() !== 0) return t.skip('needs root to give a file to another group');
     const [, , id] = /^(daemon):[^:]*:(\d+)/m.exec(await readFile('/etc/group', 'utf8')) ?? [];
     await using _server = await serverOn(join(directory.path, 's'), { group: 'daemon' });
@@ -66,11 +78,19 @@ describe('the Unix socket', () => {
     await using directory = await temporary();
     const socketPath = join(directory.path, 'helper.sock');
     const lock = JSON.stringify(new URL('../../../host-helper/server/process-lock.ts', import.meta.url).href);
-    const dying = spawn(process.execPath, ['--input-type=module', '-e', `
+    const dying = spawn(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `
       const { takeProcessLock } = await import(${lock});
       await takeProcessLock(${JSON.stringify(socketPath + '.lock')});
       (await import('node:net')).createServer().listen(${JSON.stringify(socketPath)}, () => console.log('listening'));
-    `], { stdio: ['ignore', 'pipe', 'inherit'] });
+    `,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     await once(dying.stdout, 'data');
     await assert.rejects(serverOn(socketPath), withCode('helperRunning'), 'while it lives');
     dying.kill('SIGKILL');
@@ -125,7 +145,10 @@ describe('the Unix socket', () => {
     await using helper = await startFakeHelper();
     const response = await httpGet({ socketPath: helper.socketPath });
     assert.equal(response, 426);
-    const fromPage = new WebSocket('ws://localhost/', { createConnection: () => connect(helper.socketPath), origin: 'https://evil.example' });
+    const fromPage = new WebSocket('ws://localhost/', {
+      createConnection: () => connect(helper.socketPath),
+      origin: 'https://evil.example',
+    });
     await assert.rejects(RawClient.over(fromPage), /403/);
   });
 });
@@ -133,7 +156,8 @@ describe('the Unix socket', () => {
 describe('loopback TCP', () => {
   const start = (allowedOrigins?: string[]): Promise<FakeHelper> =>
     startFakeHelper({ tcp: { port: 0, ...(allowedOrigins && { allowedOrigins }) } });
-  const tokenOf = async (helper: FakeHelper): Promise<string> => (await readFile(join(helper.directory, 'token'), 'utf8')).trim();
+  const tokenOf = async (helper: FakeHelper): Promise<string> =>
+    (await readFile(join(helper.directory, 'token'), 'utf8')).trim();
   const open = (helper: FakeHelper, headers: Record<string, string>): Promise<RawClient> =>
     RawClient.over(new WebSocket(`ws://127.0.0.1:${helper.server.tcpPort}/`, { headers }));
 
@@ -154,7 +178,9 @@ describe('loopback TCP', () => {
     const token = await tokenOf(helper);
     await assert.rejects(open(helper, { authorization: `Bearer ${token}x` }), /401/);
     await assert.rejects(open(helper, { authorization: `Basic ${token}` }), /401/);
-    using inUrl = await RawClient.over(new WebSocket(`ws://127.0.0.1:${helper.server.tcpPort}/?token=${token}`));
+    using inUrl = await RawClient.over(
+      new WebSocket(`ws://127.0.0.1:${helper.server.tcpPort}/?token=${token}`),
+    );
     assert.match(JSON.stringify(await inUrl.hello()), /-?\d+.*token/i);
     await inUrl.untilClosed();
   });
@@ -166,7 +192,10 @@ describe('loopback TCP', () => {
     assert.match(JSON.stringify(await without.ask('hello', { ...hello, token: 'guess' }, 1)), /"code":1002/);
     assert.equal((await without.untilClosed()).code, 1008);
     using withIt = await open(helper, {});
-    assert.match(JSON.stringify(await withIt.ask('hello', { ...hello, token: await tokenOf(helper) }, 1)), /helperVersion/);
+    assert.match(
+      JSON.stringify(await withIt.ask('hello', { ...hello, token: await tokenOf(helper) }, 1)),
+      /helperVersion/,
+    );
   });
 
   test('a web page is refused even with the token, unless its Origin is on the list', async () => {
@@ -181,7 +210,12 @@ describe('loopback TCP', () => {
   test('a foreign Host is refused: that is DNS rebinding', async () => {
     await using helper = await start();
     const authorization = `Bearer ${await tokenOf(helper)}`;
-    for (const host of ['evil.example', `evil.example:${helper.server.tcpPort}`, '127.0.0.1', '127.0.0.1:1']) {
+    for (const host of [
+      'evil.example',
+      `evil.example:${helper.server.tcpPort}`,
+      '127.0.0.1',
+      '127.0.0.1:1',
+    ]) {
       await assert.rejects(open(helper, { authorization, host }), /403/, host);
     }
     using client = await open(helper, { authorization, host: `localhost:${helper.server.tcpPort}` });
@@ -193,7 +227,10 @@ describe('loopback TCP', () => {
     const table = await readFile('/proc/net/tcp', 'utf8');
     const port = (helper.server.tcpPort ?? 0).toString(16).toUpperCase().padStart(4, '0');
     const listening = table.split('\n').filter((line) => new RegExp(`:${port} 00000000:0000 0A`).test(line));
-    assert.deepEqual(listening.map((line) => line.trim().split(/\s+/)[1]), [`0100007F:${port}`]);
+    assert.deepEqual(
+      listening.map((line) => line.trim().split(/\s+/)[1]),
+      [`0100007F:${port}`],
+    );
   });
 
   test('a weak token is refused at the start, and the socket is given back', async () => {
