@@ -68,7 +68,7 @@ export function sandboxLayout(
 }
 
 export function netnsPrefix(owner: string): string {
-  return `tt-${owner}-`;
+  return `turntable-${owner}-`;
 }
 
 export function cgroupParent(owner: string): string {
