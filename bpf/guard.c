@@ -13,6 +13,7 @@
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "caller.h"
@@ -33,6 +34,7 @@
 #define REMEMBERED_MAX 8192
 #define STATE_BYTES_MAX 65536
 #define NOTIFICATION_BYTES_MAX 512
+#define INTERRUPTED_MS_MAX 300
 
 struct listener {
     struct source source; /* first: the loop hands it back */
@@ -47,8 +49,16 @@ struct socket {
     struct socket *next;
 };
 
+/*
+ * A signal with a handler interrupts a caller that waits; the kernel restarts its call, which then is a new
+ * notification of the same exec (a Go program is interrupted every 10 ms). The ask outlives that, and so does an
+ * answer that came in between.
+ */
 struct pending {
     bool used;
+    bool answered;
+    struct sentry_answer answer;
+    uint64_t invalid_since_ms; /* 0: it stands there */
     uint64_t ask;
     uint64_t notification;
     struct listener *listener;
@@ -178,10 +188,55 @@ static void drop_pending(struct pending *pending)
 static void withdraw(struct pending *pending)
 {
     struct sentry_exec_gone gone = {.ask = pending->ask};
-    frame_begin(SENTRY_EXEC_GONE, 0, pending->listener->sandbox);
-    frame_put(&gone, sizeof(gone));
-    frame_end();
+    if (!pending->answered) {
+        frame_begin(SENTRY_EXEC_GONE, 0, pending->listener->sandbox);
+        frame_put(&gone, sizeof(gone));
+        frame_end();
+    }
     drop_pending(pending);
+}
+
+static void carry_out(struct pending *pending)
+{
+    const struct sentry_answer *answer = &pending->answer;
+    if (answer->verdict != SENTRY_VERDICT_ALLOW) {
+        respond(pending->listener, pending->notification, EPERM, 0);
+    } else {
+        if (answer->remember)
+            remember(pending->listener->sandbox, &pending->call->program_file);
+        allow(pending->listener, pending->notification, pending->call, answer->remember != 0);
+    }
+    drop_pending(pending);
+}
+
+static bool same_call(const struct exec_call *a, const struct exec_call *b)
+{
+    return same_identity(&a->program_file, &b->program_file) && same_identity(&a->file, &b->file) &&
+           a->argv_truncated == b->argv_truncated && a->expected_argc == b->expected_argc &&
+           a->expected_length == b->expected_length && a->expected_hash == b->expected_hash &&
+           strcmp(a->program, b->program) == 0 && strcmp(a->cwd, b->cwd) == 0;
+}
+
+/* The caller stood here before: true when this is the same exec again, which then has its ask (or its answer). */
+static bool resumed(struct listener *listener, uint64_t id, struct exec_call *call)
+{
+    for (int i = 0; i < SENTRY_ASKS_MAX; i++) {
+        struct pending *pending = &pendings[i];
+        if (!pending->used || pending->listener != listener || pending->call->tid != call->tid)
+            continue;
+        if (!same_call(pending->call, call)) {
+            withdraw(pending);
+            return false;
+        }
+        exec_call_close(pending->call);
+        pending->call = call;
+        pending->notification = id;
+        pending->invalid_since_ms = 0;
+        if (pending->answered)
+            carry_out(pending);
+        return true;
+    }
+    return false;
 }
 
 static void ask(struct listener *listener, uint64_t id, struct exec_call *call)
@@ -227,7 +282,8 @@ static void on_notification(struct listener *listener, const struct seccomp_noti
         exec_call_close(call);
         return;
     }
-    ask(listener, notification->id, call);
+    if (!resumed(listener, notification->id, call))
+        ask(listener, notification->id, call);
 }
 
 static void close_listener(struct listener *listener)
@@ -390,14 +446,10 @@ void guard_answer(const struct sentry_answer *answer)
         struct pending *pending = &pendings[i];
         if (!pending->used || pending->ask != answer->ask)
             continue;
-        if (answer->verdict != SENTRY_VERDICT_ALLOW) {
-            respond(pending->listener, pending->notification, EPERM, 0);
-        } else {
-            if (answer->remember)
-                remember(pending->listener->sandbox, &pending->call->program_file);
-            allow(pending->listener, pending->notification, pending->call, answer->remember != 0);
-        }
-        drop_pending(pending);
+        pending->answer = *answer;
+        pending->answered = true;
+        if (still_valid(pending->listener, pending->notification))
+            carry_out(pending);
         return;
     }
 }
@@ -424,11 +476,31 @@ void guard_stop(uint32_t sandbox)
     }
 }
 
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
+}
+
 void guard_check(void)
 {
-    for (int i = 0; pending_count > 0 && i < SENTRY_ASKS_MAX; i++)
-        if (pendings[i].used && !still_valid(pendings[i].listener, pendings[i].notification))
-            withdraw(&pendings[i]);
+    static uint64_t checked_ms;
+    uint64_t now = now_ms();
+    if (pending_count == 0 || now - checked_ms < INTERRUPTED_MS_MAX / 3)
+        return;
+    checked_ms = now;
+    for (int i = 0; i < SENTRY_ASKS_MAX; i++) {
+        struct pending *pending = &pendings[i];
+        if (!pending->used)
+            continue;
+        if (still_valid(pending->listener, pending->notification))
+            pending->invalid_since_ms = 0;
+        else if (pending->invalid_since_ms == 0)
+            pending->invalid_since_ms = now;
+        else if (now - pending->invalid_since_ms > INTERRUPTED_MS_MAX)
+            withdraw(pending);
+    }
 }
 
 bool guard_pending(void)

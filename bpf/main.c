@@ -23,7 +23,7 @@
 #include "selftest.h"
 #include "watch.h"
 
-#define CHECK_ASKS_MS 200
+#define CHECK_ASKS_MS 100
 #define IDLE_MS 5000
 
 static int epoll;
