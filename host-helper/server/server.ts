@@ -35,7 +35,7 @@ export type ServerOptions = {
   readonly socketPath: string;
   /** The group that may connect; `turntable`, or the group of who called sudo, when absent. */
   readonly group?: string;
-  /** The socket's directory belongs to the helper: make it 0750. True by itself for one that had to be made. */
+  /** The socket's directory belongs to the helper: make it 0750 (0751 where it was passable). True by itself for one that had to be made. */
   readonly ownDirectory?: boolean;
   /** Loopback TCP besides the socket. Port 0 takes any; the token is made when its file is not there. */
   readonly tcp?: {

@@ -14,7 +14,7 @@ export interface UnixSocketOptions {
   readonly socketPath: string;
   /** The group that may connect; `turntable`, or the group of who called sudo, when absent. */
   readonly group?: string | undefined;
-  /** The directory is ours alone: set it to 0750. True for a directory that had to be made. */
+  /** The directory is ours alone: close it to others (0750, or 0751 where it was passable). True for a directory that had to be made. */
   readonly ownDirectory?: boolean | undefined;
   readonly logger: Logger;
 }
@@ -115,7 +115,11 @@ async function prepareDirectory(
   logger: Logger,
 ): Promise<void> {
   const made = await mkdir(directory, { recursive: true, mode: 0o750 });
-  if (own ?? made !== undefined) await shareWithGroup(directory, groupId, 0o750, logger);
+  if (own ?? made !== undefined) {
+    // The right to pass through, where another part gave it, stays: a session's folder may lie below.
+    const passable = (await lstat(directory)).mode & 0o001;
+    await shareWithGroup(directory, groupId, 0o750 | passable, logger);
+  }
   const { mode } = await lstat(directory);
   const everyoneWrites = (mode & 0o002) !== 0;
   const sticky = (mode & 0o1000) !== 0;

@@ -68,7 +68,10 @@ const world = stateOf([tree, branch]);
 const on = (helper: FakeHelper, ...argv: string[]): Promise<CliRun> =>
   runCli([...argv, '--socket', helper.socketPath]);
 
-describe('turntable without a helper', () => {
+/** Each run is a process, and most of its time start-up. */
+const concurrent = { concurrency: 2 };
+
+describe('turntable without a helper', concurrent, () => {
   const nowhere = ['--socket', '/nonexistent/helper.sock'];
 
   test('says how to start it, and ends with 3', async () => {
@@ -127,7 +130,7 @@ describe('turntable without a helper', () => {
   });
 });
 
-describe('turntable used wrongly', () => {
+describe('turntable used wrongly', concurrent, () => {
   for (const argv of [
     ['explode'],
     ['exec'],
@@ -157,7 +160,7 @@ describe('turntable used wrongly', () => {
   });
 });
 
-describe('turntable looks', () => {
+describe('turntable looks', concurrent, () => {
   test('turns are a tree: what was set aside stands indented, branches where they left', async () => {
     await using helper = await startFakeHelper({ state: world });
     const run = await on(helper, 'turns', 'abc');
@@ -345,7 +348,7 @@ describe('turntable looks', () => {
   });
 });
 
-describe('turntable acts', () => {
+describe('turntable acts', concurrent, () => {
   test('session start sends what was given, and variables from here', async () => {
     const asked: unknown[] = [];
     await using helper = await startFakeHelper({

@@ -5,6 +5,10 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
+/** Halves the time a run takes. */
+const compileCache = fileURLToPath(
+  new URL('../../../node_modules/.cache/turntable-cli-tests', import.meta.url),
+);
 const main = fileURLToPath(new URL('../../../host-helper/cli/main.ts', import.meta.url));
 
 export interface CliRun {
@@ -23,7 +27,10 @@ export async function runCli(
     FORCE_COLOR: _color,
     ...env
   } = process.env;
-  const child = spawn(process.execPath, [main, ...argv], { env: { ...env, ...options.env }, stdio: 'pipe' });
+  const child = spawn(process.execPath, [main, ...argv], {
+    env: { ...env, NODE_COMPILE_CACHE: compileCache, ...options.env },
+    stdio: 'pipe',
+  });
   child.stdin.on('error', () => {});
   child.stdin.end(options.stdin ?? '');
   const exited = once(child, 'exit');

@@ -52,6 +52,9 @@ describe('the Unix socket', () => {
     await (await serverOn(join(directory.path, 's'))).close();
     assert.equal((await stat(directory.path)).mode & 0o777, 0o755);
     await (await serverOn(join(directory.path, 's'), { ownDirectory: true })).close();
+    assert.equal((await stat(directory.path)).mode & 0o777, 0o751, 'passable as before');
+    await chmod(directory.path, 0o700);
+    await (await serverOn(join(directory.path, 's'), { ownDirectory: true })).close();
     assert.equal((await stat(directory.path)).mode & 0o777, 0o750);
   });
 
