@@ -31,7 +31,7 @@ export class TimelineHost implements vscode.Disposable {
   #shown: { sessionId: string; turn: number } | undefined;
   #refresh: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(webview: vscode.Webview, context: TimelineContext) {
+  constructor(webview: vscode.Webview, context: TimelineContext, place: 'side-bar' | 'editor') {
     this.#webview = webview;
     this.#context = context;
     const { connection } = context;
@@ -50,7 +50,7 @@ export class TimelineHost implements vscode.Disposable {
       vscode.workspace.onDidChangeWorkspaceFolders(() => this.#pushSnapshot()),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.#pushSnapshot()),
     );
-    webview.html = pageOf(webview, context.extensionUri);
+    webview.html = pageOf(webview, context.extensionUri, place);
   }
 
   /** Shows a session, previewing a turn (null: now). */
@@ -150,7 +150,7 @@ function translations(): Record<string, string> {
 }
 
 /** The page: one script, one style sheet, nothing from anywhere else. */
-function pageOf(webview: vscode.Webview, extensionUri: vscode.Uri): string {
+function pageOf(webview: vscode.Webview, extensionUri: vscode.Uri, place: string): string {
   const nonce = randomBytes(16).toString('base64url');
   const from = (name: string): string => webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, 'dist', 'webview', name)).toString();
   const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${webview.cspSource}; font-src ${webview.cspSource}`;
@@ -164,7 +164,7 @@ function pageOf(webview: vscode.Webview, extensionUri: vscode.Uri): string {
   <title>Turntable</title>
 </head>
 <body>
-  <turntable-app></turntable-app>
+  <turntable-app data-place="${place}"></turntable-app>
   <script type="module" nonce="${nonce}" src="${from('timeline.js')}"></script>
 </body>
 </html>`;

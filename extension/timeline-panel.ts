@@ -39,7 +39,7 @@ export class TimelinePanel implements vscode.WebviewPanelSerializer, vscode.Disp
 
   #adopt(panel: vscode.WebviewPanel): void {
     panel.iconPath = vscode.Uri.joinPath(this.#context.extensionUri, 'media', 'turntable-tab.svg');
-    const host = new TimelineHost(panel.webview, this.#context);
+    const host = new TimelineHost(panel.webview, this.#context, 'editor');
     this.#panel = panel;
     this.#host = host;
     panel.onDidDispose(() => {

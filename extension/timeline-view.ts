@@ -20,7 +20,7 @@ export class TimelineView implements vscode.WebviewViewProvider, vscode.Disposab
 
   resolveWebviewView(view: vscode.WebviewView): void {
     this.#view = view;
-    const host = new TimelineHost(view.webview, this.#context);
+    const host = new TimelineHost(view.webview, this.#context, 'side-bar');
     this.#host = host;
     view.onDidDispose(() => {
       host.dispose();

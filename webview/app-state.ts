@@ -100,7 +100,7 @@ export function step(state: AppState, by: number): number | null {
   const session = currentSession(state);
   if (!session) return null;
   const turns = stripTurns(session).map(({ turn }) => turn.id);
-  const at = state.turn === null ? turns.length - 1 : turns.indexOf(state.turn);
+  const at = state.turn === null ? turns.length : turns.indexOf(state.turn);
   const next = at + by;
   // Past the newest is now, not a preview of the newest.
   if (next >= turns.length) return null;

@@ -37,6 +37,8 @@ export interface CodeServer extends AsyncDisposable {
   readonly port: number;
   /** Of the workbench with the workspace open. */
   readonly url: string;
+  /** Changes user settings; a page sees them after a reload. */
+  change(settings: Record<string, unknown>): Promise<void>;
 }
 
 /** Why code-server cannot run here, or undefined when it can. */
@@ -51,11 +53,8 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
   // Short: sockets live below it.
   const home = options.home ?? (await mkdtemp(join(tmpdir(), 'ttcs-')));
   const dirs = ['--user-data-dir', join(home, 'data'), '--extensions-dir', join(home, 'extensions')];
-  // Settings of the machine (where the helper is) are not read from the user's: write both.
-  for (const kind of ['User', 'Machine']) {
-    await mkdir(join(home, 'data', kind), { recursive: true });
-    await writeFile(join(home, 'data', kind, 'settings.json'), JSON.stringify({ ...quietSettings, ...options.settings }, null, 2));
-  }
+  let settings: Record<string, unknown> = { ...quietSettings, ...options.settings };
+  await writeSettings(home, settings);
   const env = { ...process.env, EXTENSIONS_GALLERY: '{}', ...options.env };
   // The version of an extension in test does not change: forget what was installed before.
   await rm(join(home, 'extensions'), { recursive: true, force: true });
@@ -81,6 +80,10 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
     address,
     port,
     url: `${address}/?folder=${encodeURIComponent(options.workspace)}`,
+    async change(changed) {
+      settings = { ...settings, ...changed };
+      await writeSettings(home, settings);
+    },
     async [Symbol.asyncDispose]() {
       await stop(server);
       if (options.home === undefined) await rm(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
@@ -101,6 +104,14 @@ const quietSettings = {
   'git.enabled': false,
   'security.workspace.trust.enabled': false,
 } as const;
+
+/** Settings of the machine (where the helper is) are not read from the user's: writes both. */
+async function writeSettings(home: string, settings: Record<string, unknown>): Promise<void> {
+  for (const kind of ['User', 'Machine']) {
+    await mkdir(join(home, 'data', kind), { recursive: true });
+    await writeFile(join(home, 'data', kind, 'settings.json'), JSON.stringify(settings, null, 2));
+  }
+}
 
 async function freePort(): Promise<number> {
   const probe = createServer();

@@ -45,12 +45,12 @@ export const markStyles = css`
     --tt-mark: var(--tt-ask);
   }
   .mark .ring {
-    fill: var(--tt-ground, var(--vscode-sideBar-background));
+    fill: var(--tt-ground);
     stroke: var(--tt-mark);
     stroke-width: 1.8;
   }
   .mark .ground {
-    fill: var(--tt-ground, var(--vscode-sideBar-background));
+    fill: var(--tt-ground);
   }
   .mark .fill,
   .mark .dot {
@@ -58,7 +58,7 @@ export const markStyles = css`
   }
   .mark .sign {
     fill: none;
-    stroke: var(--tt-ground, var(--vscode-sideBar-background));
+    stroke: var(--tt-ground);
     stroke-linecap: round;
     stroke-width: 1.8;
   }

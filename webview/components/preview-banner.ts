@@ -34,7 +34,14 @@ export class PreviewBanner extends LitElement {
         padding: 8px 12px 9px;
       }
       .verbs {
+        gap: 6px;
         margin-top: 7px;
+      }
+      strong {
+        white-space: nowrap;
+      }
+      .head {
+        gap: 0 8px;
       }
       .hint {
         color: inherit;
@@ -67,8 +74,8 @@ export class PreviewBanner extends LitElement {
     const target = { sessionId: this.session.id, turn: this.turn.id };
     const may = restorable(this.turn);
     return html`
-      <div class="row spread">
-        <strong class="clip">${t('Previewing turn {0}', this.turn.id)}</strong>
+      <div class="row spread wrap head">
+        <strong>${t('Previewing turn {0}', this.turn.id)}</strong>
         <span class="hint small">${t('nothing has changed yet')}</span>
       </div>
       <div class="row verbs" role="toolbar" aria-label=${t('Turn {0}', this.turn.id)}>
@@ -90,7 +97,7 @@ export class PreviewBanner extends LitElement {
           </p>`}
       ${!this.brief && may && this.forecast
         ? html`<p class="forecast small">
-            ${this.forecast.error ?? (this.forecast.preview ? forecastSummary(this.forecast.preview) : nothing)}
+            ${this.forecast.error ?? (this.forecast.preview ? forecastSummary(this.forecast.preview, this.session.workspace) : nothing)}
           </p>`
         : nothing}
     `;

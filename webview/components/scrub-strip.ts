@@ -95,6 +95,9 @@ export class ScrubStrip extends LitElement {
       .summary {
         margin-top: 3px;
       }
+      .kept {
+        white-space: nowrap;
+      }
     `,
   ];
 
@@ -127,8 +130,8 @@ export class ScrubStrip extends LitElement {
         </svg>
       </div>
       <div class="row spread small muted summary">
-        <span class="clip">${t('{0} of {1} turns needed no checkpoint', quiet, counted)}</span>
-        <span>${t('{0} kept', formatBytes(this.session.bytesStored))}</span>
+        <span class="clip">${t('{0} of {1} needed no checkpoint', quiet, counted)}</span>
+        <span class="kept">${t('{0} kept', formatBytes(this.session.bytesStored))}</span>
       </div>
     `;
   }

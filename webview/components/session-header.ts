@@ -97,8 +97,8 @@ export class SessionHeader extends LitElement {
         padding: 1px 8px;
       }
       .verbs {
-        gap: 12px;
-        margin-top: 4px;
+        gap: 0 11px;
+        margin-top: 3px;
       }
     `,
   ];
@@ -110,20 +110,20 @@ export class SessionHeader extends LitElement {
       <div class="row">
         <span class="dot ${status.tone}" aria-hidden="true"></span>
         ${this.sessions.length > 1 ? this.#picker() : html`<h1 class="clip" title=${session.title}>${session.title}</h1>`}
-        ${this.pending > 0
-          ? html`<span class="waiting small">${this.pending === 1 ? t('1 waiting for you') : t('{0} waiting for you', this.pending)}</span>`
-          : nothing}
       </div>
-      <div class="line small muted clip" title=${`${session.workspace}\n${session.mount}`}>
-        ${[session.agent.name === 'none' ? t('no agent') : session.agent.name, status.words, placeOf(session, this.sessions), this.#turns(), this.#age()]
-          .filter(Boolean)
-          .join(' \u00b7 ')}
+      <div class="line small muted row spread">
+        <span class="clip" title=${`${session.workspace}\n${session.mount}`}
+          >${[session.agent.name === 'none' ? t('no agent') : session.agent.name, status.words, placeOf(session, this.sessions), this.#turns(), this.#age()]
+            .filter(Boolean)
+            .join(' \u00b7 ')}</span
+        >
+        ${this.pending > 0 ? html`<span class="waiting">${t('{0} waiting', this.pending)}</span>` : nothing}
       </div>
       ${session.detail ? html`<p class="notice small" role="status">${session.detail}</p>` : nothing}
       ${session.degraded.length > 0 ? html`<p class="notice small" role="status">${session.degraded.join(' ')}</p>` : nothing}
       ${this.progress ? html`<div class="line small row" role="status"><vscode-progress-ring></vscode-progress-ring>${this.progress}</div>` : nothing}
       <div class="row wrap small verbs">
-        ${this.#verb('terminal', t('Terminal'))} ${this.#verb('apply', t('Apply…'))} ${this.#verb('open-folder', t('Open folder'))}
+        ${this.#verb('terminal', t('Terminal'))} ${this.#verb('apply', t('Apply…'))} ${this.#verb('open-folder', t('Folder'))}
         ${session.status === 'stopped' || session.status === 'failed' ? this.#verb('resume', t('Resume')) : this.#verb('stop', t('Stop'))}
         ${this.wide ? nothing : html`<button class="link" @click=${() => send(this, { type: 'open-wide' })}>${t('Details')}</button>`}
       </div>

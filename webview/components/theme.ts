@@ -15,7 +15,8 @@ export const theme = css`
     --tt-none: var(--vscode-descriptionForeground);
     --tt-files: var(--vscode-charts-blue);
     --tt-processes: var(--vscode-charts-purple);
-    --tt-full: var(--vscode-charts-orange);
+    /* Not charts.orange: its default follows the minimap's search colour, which some themes make a dim brown. */
+    --tt-full: var(--vscode-symbolIcon-classForeground, var(--vscode-charts-orange));
     --tt-ask: var(--vscode-charts-yellow);
     --tt-ok: var(--vscode-charts-green);
     --tt-added: var(--vscode-gitDecoration-addedResourceForeground);
@@ -110,12 +111,13 @@ export const theme = css`
     outline-offset: 2px;
   }
   vscode-button {
-    white-space: nowrap;
+    flex: none;
   }
   vscode-button::part(control) {
     font-size: var(--vscode-font-size);
     line-height: 16px;
-    padding: 3px 10px;
+    padding: 3px 9px;
+    white-space: nowrap;
   }
   kbd {
     border: 1px solid var(--vscode-keybindingLabel-border, var(--tt-line));

@@ -3,7 +3,7 @@
  * timeline alone; wide it has the shown turn's details beside it.
  */
 
-import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
+import { css, html, LitElement, nothing, type PropertyValues, type TemplateResult } from 'lit';
 import {
   applyMessage,
   currentSession,
@@ -27,7 +27,7 @@ import './scrub-strip.ts';
 import './session-header.ts';
 import { theme } from './theme.ts';
 import './turn-details.ts';
-import './turn-rail.ts';
+import { TurnRail } from './turn-rail.ts';
 
 /** From this width on the details stand beside the rail. */
 const wideFromPixels = 700;
@@ -55,7 +55,11 @@ export class TimelineApp extends LitElement {
     theme,
     css`
       :host {
+        --tt-ground: var(--vscode-sideBar-background);
         outline: none;
+      }
+      :host([data-place='editor']) {
+        --tt-ground: var(--vscode-editor-background);
       }
       .layout {
         display: flex;
@@ -79,7 +83,6 @@ export class TimelineApp extends LitElement {
       .scroll {
         flex: 1;
         overflow-y: auto;
-        scrollbar-gutter: stable;
       }
       turntable-turn-details {
         flex: 1;
@@ -120,6 +123,13 @@ export class TimelineApp extends LitElement {
       event.preventDefault();
       this.#choose({ do: 'select', turn: null });
     });
+  }
+
+  /** The banner grows with its forecast: keep the previewed turn in sight. */
+  override updated(changed: PropertyValues<this>): void {
+    if (!changed.has('state') || !this.state.forecast) return;
+    const rail = this.renderRoot.querySelector('turntable-turn-rail');
+    if (rail instanceof TurnRail) void this.updateComplete.then(() => requestAnimationFrame(() => rail.reveal()));
   }
 
   override render(): TemplateResult {

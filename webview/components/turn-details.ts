@@ -127,7 +127,7 @@ export class TurnDetails extends LitElement {
     const files = turn.effects?.files;
     const changed = files ? files.added + files.changed + files.removed : 0;
     const survivors = turn.effects?.processes.survivors.length ?? 0;
-    const left = (turn.effects?.network ?? []).filter((each) => each.allowed).reduce((sum, each) => sum + each.count, 0);
+    const left = (turn.effects?.network ?? []).filter((each) => each.allowed).length;
     const may = restorable(turn) && (this.previewing || turn.id !== session.head);
     return html`
       <div class="row">

@@ -14,6 +14,7 @@ export const railStyles = css`
     display: flex;
     min-height: 50px;
     position: relative;
+    scroll-margin: 40px 0;
   }
   .item:hover {
     background: var(--vscode-list-hoverBackground);
@@ -146,7 +147,7 @@ export const railStyles = css`
     stroke-dasharray: 3 2.5;
   }
   .curve.aside circle {
-    fill: var(--vscode-sideBar-background);
+    fill: var(--tt-ground);
     stroke: var(--tt-muted);
     stroke-width: 1.5;
   }

@@ -89,6 +89,11 @@ export class TurnRail extends LitElement {
     }
   }
 
+  /** Scrolls the row that has the tab stop into sight. */
+  reveal(): void {
+    this.renderRoot.querySelector('.item[tabindex="0"]')?.scrollIntoView({ block: 'nearest' });
+  }
+
   override render(): TemplateResult {
     const previewAt = this.#rows.findIndex((row) => row.kind === 'turn' && row.turn.id === this.turn);
     const previewsLine = this.#rows[previewAt]?.kind === 'turn' && !asideOf(this.#rows[previewAt]);

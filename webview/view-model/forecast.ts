@@ -55,9 +55,8 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
   }
   const left = preview.leftTheMachine.filter((each) => each.allowed);
   if (left.length > 0) {
-    const count = left.reduce((sum, each) => sum + each.count, 0);
     lines.push({
-      what: count === 1 ? t('1 thing left the machine and stays done') : t('{0} things left the machine and stay done', formatCount(count)),
+      what: left.length === 1 ? t('1 thing left the machine and stays done') : t('{0} things left the machine and stay done', left.length),
       detail: left.map(reachedText).join(', '),
       tone: 'caution',
     });
@@ -66,8 +65,8 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
 }
 
 /** One line for a narrow place. */
-export function forecastSummary(preview: RewindPreview): string {
-  return forecastLines(preview, '')
+export function forecastSummary(preview: RewindPreview, workspace: string): string {
+  return forecastLines(preview, workspace)
     .map((line) => line.what)
     .join(' \u00b7 ');
 }
