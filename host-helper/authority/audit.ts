@@ -106,21 +106,30 @@ function createLog(path: string, file: FileHandle, end: End, now: () => number):
   let broken: TurntableError | undefined;
   let closed = false;
 
-  /** Writes everything that waits with one fsync. A failure is final: after it nobody knows what the disk holds. */
+  /**
+   * Writes everything that waits with one fsync. What follows a record that could not be written would stand on it, so
+   * it is refused as well. A full disk may be mended; after any other failure nobody knows what the disk holds.
+   */
   const flush = async (): Promise<void> => {
     while (queue.length > 0) {
       const batch = queue;
       queue = [];
       try {
-        if (broken) throw broken;
         const block = Buffer.from(batch.map((waiting) => waiting.line).join(''));
         await writeFully(file, block);
         await file.datasync();
         bytes += block.length;
       } catch (cause) {
-        broken ??= appendError(cause, path);
-        await file.truncate(bytes).catch(() => undefined);
-        for (const waiting of batch) waiting.reject(broken);
+        const error = appendError(cause, path);
+        const undone = await file.truncate(bytes).then(
+          () => true,
+          () => false,
+        );
+        if (error.code !== 'diskFull' || !undone) broken = error;
+        for (const waiting of [...batch, ...queue]) waiting.reject(error);
+        queue = [];
+        sequence = durable.sequence;
+        previous = durable.hash;
         continue;
       }
       const last = batch.at(-1);
@@ -288,7 +297,7 @@ function appendError(cause: unknown, path: string): TurntableError {
   if (code === 'ENOSPC' || code === 'EDQUOT') {
     return new TurntableError(
       'diskFull',
-      `The disk is full, so ${path} cannot be written and nothing more is allowed. Make room and restart the helper.`,
+      `The disk is full, so ${path} cannot be written and nothing that must be recorded is allowed. Make room and try again.`,
       { cause },
     );
   }

@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { appendFile, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { z } from 'zod';
 import { canonicalJson, openAuditLog } from '../../../host-helper/authority/audit.ts';
 
 let directory: string;
@@ -142,6 +144,57 @@ describe('the audit log', () => {
     await assert.rejects(log.append('big', undefined, { text: 'x'.repeat(300_000) }), /too large/);
     await log.append('small', undefined, {});
     assert.deepEqual(await log.verify(), { intact: true, records: 1 });
+  });
+
+  it('rejects while the disk is full, leaves a chain that holds, and goes on when there is room', (t) => {
+    // A tiny file system in a mount namespace of its own.
+    const script = `
+      import { execFileSync } from 'node:child_process';
+      import { openAuditLog } from ${JSON.stringify(join(import.meta.dirname, '../../../host-helper/authority/audit.ts'))};
+      const log = await openAuditLog(${JSON.stringify(directory)});
+      const outcomes = [];
+      for (let n = 0; n < 20; n++) {
+        outcomes.push(await log.append('test', undefined, { text: 'x'.repeat(4000) }).then(() => 'written', (error) => error.code));
+      }
+      const verified = await log.verify();
+      execFileSync('mount', ['-o', 'remount,size=1m', ${JSON.stringify(directory)}]);
+      const next = (await log.append('again', undefined, {})).sequence;
+      console.log(JSON.stringify({ outcomes, verified, next, after: await log.verify() }));
+      await log.close();`;
+    const run = spawnSync(
+      'unshare',
+      [
+        ...[
+          '--mount',
+          'sh',
+          '-c',
+          'mount -t tmpfs -o size=32k none "$1" && exec "$2" --input-type=module -e "$3"',
+        ],
+        ...['sh', directory, process.execPath, script],
+      ],
+      { encoding: 'utf8' },
+    );
+    if (run.error || /unshare failed|not permitted|permission denied/i.test(run.stderr)) {
+      t.skip('needs the right to mount a file system (run as root)');
+      return;
+    }
+    const { outcomes, verified, next, after } = z
+      .object({
+        outcomes: z.array(z.string()),
+        verified: z.object({ intact: z.boolean(), records: z.number() }),
+        next: z.number(),
+        after: z.object({ intact: z.boolean(), records: z.number() }),
+      })
+      .parse(JSON.parse(run.stdout));
+    const written = outcomes.indexOf('diskFull');
+    assert.ok(written > 0, run.stderr);
+    assert.deepEqual(
+      outcomes,
+      outcomes.map((_, index) => (index < written ? 'written' : 'diskFull')),
+    );
+    assert.deepEqual(verified, { intact: true, records: written });
+    assert.equal(next, written);
+    assert.deepEqual(after, { intact: true, records: written + 1 });
   });
 
   it('does not follow a symlink put in its place', async () => {
