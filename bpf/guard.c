@@ -18,6 +18,7 @@
 
 #include "caller.h"
 #include "frames.h"
+#include "live.h"
 #include "log.h"
 #include "loop.h"
 #include "programs.h"
@@ -483,6 +484,12 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
 }
 
+static bool is_held(const struct pending *pending)
+{
+    const struct watch *watch = watch_find(pending->listener->sandbox);
+    return watch && thread_held(pending->call->tid, watch->cgroup_path);
+}
+
 void guard_check(void)
 {
     static uint64_t checked_ms;
@@ -498,6 +505,8 @@ void guard_check(void)
             pending->invalid_since_ms = 0;
         else if (pending->invalid_since_ms == 0)
             pending->invalid_since_ms = now;
+        else if (is_held(pending))
+            pending->invalid_since_ms = now; /* frozen for a checkpoint: it will stand there again */
         else if (now - pending->invalid_since_ms > INTERRUPTED_MS_MAX)
             withdraw(pending);
     }

@@ -101,6 +101,48 @@ uint64_t process_start(pid_t pid)
     return read_stat(pid, &stat) == 0 ? stat.start : 0;
 }
 
+static bool file_says(const char *path, const char *words)
+{
+    char text[512];
+    ssize_t length = slurp(path, text, sizeof(text) - 1);
+    if (length <= 0)
+        return false;
+    text[length] = 0;
+    return strstr(text, words) != NULL;
+}
+
+static bool frozen_by_version_1(pid_t tid)
+{
+    char path[PATH_MAX + 64], line[PATH_MAX + 64];
+    bool frozen = false;
+    snprintf(path, sizeof(path), "/proc/%d/cgroup", tid);
+    FILE *file = fopen(path, "re");
+    while (file && !frozen && fgets(line, sizeof(line), file)) {
+        char *where = strstr(line, ":freezer:");
+        if (!where)
+            continue;
+        where += strlen(":freezer:");
+        where[strcspn(where, "\n")] = 0;
+        if (snprintf(path, sizeof(path), "/sys/fs/cgroup/freezer%s/freezer.state", where) < (int)sizeof(path))
+            frozen = file_says(path, "FR"); /* FROZEN or FREEZING, not THAWED */
+    }
+    if (file)
+        fclose(file);
+    return frozen;
+}
+
+bool thread_held(pid_t tid, const char *cgroup_path)
+{
+    struct stat_line stat;
+    char path[PATH_MAX + 16];
+    if (read_stat(tid, &stat) != 0 || stat.state == 'Z' || stat.state == 'X')
+        return false;
+    if (stat.state == 'T' || stat.state == 't')
+        return true;
+    snprintf(path, sizeof(path), "%s/cgroup.events", cgroup_path);
+    return file_says(path, "frozen 1") || frozen_by_version_1(tid);
+}
+
 static uint64_t run_count(pid_t pid)
 {
     static pid_t tids[THREADS_MAX];

@@ -2,6 +2,7 @@
 #ifndef SENTRY_LIVE_H
 #define SENTRY_LIVE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -15,6 +16,8 @@ int cgroup_pids(const char *path, pid_t *pids, int room);
 int process_threads(pid_t pid, pid_t *tids, int room);
 /* Field 22 of /proc/PID/stat; 0 when the process is gone. */
 uint64_t process_start(pid_t pid);
+/* Frozen (cgroup2 or the version 1 freezer) or stopped: it will go on where it was. */
+bool thread_held(pid_t tid, const char *cgroup_path);
 /* Sends one SENTRY_LIVE frame for each process that is not a zombie. */
 void live_send(const char *cgroup_path, uint32_t request, uint32_t sandbox);
 

@@ -56,19 +56,15 @@ static int write_program(pid_t tid, uint64_t address)
     return process_vm_writev(tid, &local, 1, &remote, 1, 0) == sizeof(program) ? 0 : -EFAULT;
 }
 
+/* Not WAIT_KILLABLE_RECV: a caller that waits must still be freezable, for a checkpoint. */
 static int64_t install(struct injection *injection, uint64_t program, bool all_threads)
 {
-    /* A guarded caller that waits should not be woken by harmless signals; kernels before 5.19 cannot. */
-    static const uint64_t variants[] = {SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV, 0};
-    int64_t result = -EINVAL;
-    for (size_t i = 0; i < 2 && result == -EINVAL; i++) {
-        uint64_t flags = SECCOMP_FILTER_FLAG_NEW_LISTENER | variants[i];
-        if (all_threads)
-            flags |= SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
+    uint64_t flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    if (all_threads)
+        flags |= SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
+    int64_t result = inject_call(injection, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0);
+    if (result == -EACCES && inject_call(injection, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) == 0)
         result = inject_call(injection, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0);
-        if (result == -EACCES && inject_call(injection, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) == 0)
-            result = inject_call(injection, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0);
-    }
     return result;
 }
 

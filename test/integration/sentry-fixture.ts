@@ -128,6 +128,12 @@ export class Sandbox {
     return this.start(argv).ended;
   }
 
+  async freeze(frozen: boolean): Promise<void> {
+    const events = join(this.cgroupPath, 'cgroup.events');
+    writeFileSync(join(this.cgroupPath, 'cgroup.freeze'), frozen ? '1' : '0');
+    while (readFileSync(events, 'utf8').includes('frozen 1') !== frozen) await sleep(5);
+  }
+
   async end(): Promise<void> {
     writeFileSync(join(this.cgroupPath, 'cgroup.kill'), '1');
     for (const child of this.#children)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ExecAsk, Observation, Sentry } from '../../host-helper/inspector/sentry.ts';
 import { Bench, whyNot, type Sandbox } from './sentry-fixture.ts';
 
@@ -287,6 +288,45 @@ test('an ask is withdrawn when its caller dies', { skip }, async (t) => {
   assert.equal(await gone, ask.ask);
   sentry.answer({ ask: ask.ask, verdict: 'allow', remember: false });
   assert.equal(await actor.line(), 'signal 9');
+});
+
+test('a caller that signals interrupt is asked about once, and its answer holds', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  const events: string[] = [];
+  t.after(sentry.onExecAskGone(() => events.push('gone')));
+  t.after(
+    sentry.onExecAsk(({ ask, argv }) => {
+      events.push('ask');
+      const verdict = argv[1] === 'no' ? 'deny' : 'allow';
+      setTimeout(() => sentry.answer({ ask, verdict, remember: false }), 700);
+    }),
+  );
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  assert.equal(await actor.say('tick /bin/true yes'), 'exit 0');
+  assert.equal(await actor.say('tick /bin/true no'), 'exit 122');
+  assert.deepEqual(events, ['ask', 'ask']);
+});
+
+test('an ask outlives a freeze of its sandbox', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  const events: string[] = [];
+  t.after(sentry.onExecAskGone(() => events.push('gone')));
+  const asked = new Promise<ExecAsk>((settle) => {
+    t.after(sentry.onExecAsk((ask) => (events.push('ask'), settle(ask))));
+  });
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  actor.write('/bin/true\n');
+  const { ask } = await asked;
+  await sandbox.freeze(true);
+  await sleep(1000);
+  await sandbox.freeze(false);
+  sentry.answer({ ask, verdict: 'allow', remember: false });
+  assert.equal(await actor.line(), 'exit 0');
+  assert.deepEqual(events, ['ask']);
 });
 
 test('arguments flipped by another thread never reach a program unapproved', { skip }, async (t) => {
