@@ -3,6 +3,7 @@
  * so that rewound, branched and resumed sessions go on where their history ends.
  */
 
+import { spokenText } from '../turns/wire/wire-message.ts';
 import type { WireMessage, WireRequest } from '../turns/wire/wire-message.ts';
 
 export type ScriptTool =
@@ -67,10 +68,8 @@ function position(
   const taken = new Map<Script, number>();
   let script = defaultScript(scripts);
   for (const message of messages) {
-    if (message.role === 'user' && message.text !== '' && !isContinue(message.text)) {
-      const chosen = scripts.find((each) => mentions([message], each.keyword));
-      if (chosen) script = chosen;
-    }
+    // "Continue." names no keyword, so it changes nothing.
+    if (message.role === 'user') script = scripts.find((each) => mentions([message], each.keyword)) ?? script;
     if (script) taken.set(script, (taken.get(script) ?? 0) + message.calls.length);
   }
   return { script, done: script ? (taken.get(script) ?? 0) : 0 };
@@ -83,10 +82,6 @@ function defaultScript(scripts: readonly Script[]): Script | undefined {
 function mentions(messages: readonly WireMessage[], keyword: string | undefined): boolean {
   if (keyword === undefined) return false;
   return messages.some(
-    ({ role, text }) => role === 'user' && text.toLowerCase().includes(keyword.toLowerCase()),
+    ({ role, text }) => role === 'user' && spokenText(text).toLowerCase().includes(keyword.toLowerCase()),
   );
-}
-
-function isContinue(text: string): boolean {
-  return /^continue\b.{0,20}$/i.test(text.trim());
 }

@@ -184,7 +184,10 @@ function finalReplies(result: Run): Conversation[] {
   return [...new Map(result.replies.map(({ number, conversation }) => [number, conversation])).values()];
 }
 
-for (const name of ['pi', 'opencode', 'codex']) {
+// Those that no one expects here are only tried where somebody put them.
+const others = process.env['TURNTABLE_AGENT_ROOTS'] === undefined ? [] : ['gemini', 'qwen'];
+
+for (const name of ['pi', 'opencode', 'codex', ...others]) {
   const profile = agentProfiles.get(name);
   const entryPath = profile?.locate(searchRoots);
 

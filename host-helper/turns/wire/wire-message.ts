@@ -86,8 +86,16 @@ export function trailingResults(messages: readonly WireMessage[]): readonly Wire
   return results;
 }
 
-/** The last user message's text when the request ends with one that has text. */
+/** The last user message's text when the request ends with one in which a person said something. */
 export function trailingUserText(messages: readonly WireMessage[]): string | undefined {
   const last = messages.at(-1);
-  return last?.role === 'user' && last.text !== '' ? last.text : undefined;
+  const said = last?.role === 'user' ? spokenText(last.text) : '';
+  return said === '' ? undefined : said;
+}
+
+/** A user message without the blocks that agents put before what the person typed. */
+export function spokenText(text: string): string {
+  return text
+    .replace(/<(system-reminder|session_context|environment_context|user_instructions)>[\s\S]*?<\/\1>/g, '')
+    .trim();
 }

@@ -122,3 +122,14 @@ test('after a reset, a request that was asked before is a boundary again', () =>
     ['a'],
   );
 });
+
+test("what an agent puts before a person's words is not taken for them", () => {
+  const { boundaries, tracked, arrive } = tracker();
+  const context = '<session_context>\nToday is Monday.\n</session_context>\n';
+  tracked.settle(exchangeOf(arrive([user(`${context}Fix it.`)])), true);
+  tracked.settle(exchangeOf(arrive([user(context)])), true);
+  assert.deepEqual(
+    boundaries.map(({ userText }) => userText),
+    ['Fix it.', undefined],
+  );
+});
