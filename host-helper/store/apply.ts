@@ -87,9 +87,14 @@ export class FolderApply implements WorkspaceApply {
       if (typeof action === 'string') skipped.push({ path: item.item.path, reason: action });
       else actions.push(action);
     }
+    for (const [action, reason] of await this.#stillRead(workspace, planned, actions)) {
+      actions.splice(actions.indexOf(action), 1);
+      skipped.push({ path: action.planned.item.path, reason });
+    }
     if (actions.length === 0) return { applied: [], skipped, undoId: '' };
-    const items = actions.map(({ path, before, after }): AppliedItem => ({ path, before, after }));
-    batch.commit(() => this.#records.insert(undoId, request.sessionId, workspace.lower, items));
+    batch.commit(() => {
+      this.#records.insert(undoId, request.sessionId, workspace.lower, recordOf(actions));
+    });
     const applied: string[] = [];
     // Deepest removals first, so that a directory is empty when its turn comes; then what is new, parents first.
     const ordered = [
@@ -132,12 +137,7 @@ export class FolderApply implements WorkspaceApply {
       this.#records.remove(undoId);
       return { applied, skipped, undoId: '' };
     }
-    this.#records.replace(
-      undoId,
-      actions
-        .filter((action) => done.has(action))
-        .map(({ path, before, after }) => ({ path, before, after })),
-    );
+    this.#records.replace(undoId, recordOf(actions.filter((action) => done.has(action))));
     this.#log.info('Applied changes', {
       sessionId: request.sessionId,
       applied: applied.length,
@@ -193,6 +193,38 @@ export class FolderApply implements WorkspaceApply {
     }
     this.#records.remove(undoId);
     return { restored };
+  }
+
+  /**
+   * A directory that the session renamed still reads its files from the old place in the folder: before they are removed
+   * there, the mounted overlay copies them up. What could not be copied up stays.
+   */
+  async #stillRead(
+    workspace: WorkspaceView,
+    planned: readonly PlannedItem[],
+    actions: readonly Action[],
+  ): Promise<[Action, string][]> {
+    const readers = new Map<string, string>();
+    for (const { path, theirs } of planned) {
+      if (theirs && theirs.lower !== undefined && theirs.lower !== path && !isDirectory(theirs.meta))
+        readers.set(theirs.lower, path);
+    }
+    const removals = actions.filter(({ path, after }) => !after && readers.has(path));
+    const renamed = removals.map(({ path }) => readers.get(path) ?? path);
+    if (removals.length === 0) return [];
+    await this.#worker.copyUp(workspace.root.merged, renamed).catch((error: unknown) => {
+      this.#log.warn('Renamed files could not be copied up', { error });
+    });
+    const kept: [Action, string][] = [];
+    await this.#worker.detail(workspace.root.upper, renamed, 0, (detail) => {
+      const action = removals[detail.index];
+      if (action && detail.error !== 0)
+        kept.push([
+          action,
+          'the session still reads its renamed directory from here; apply again while the session runs',
+        ]);
+    });
+    return kept;
   }
 
   /** The write that carries one item out, or why it is skipped. */
@@ -304,17 +336,22 @@ export class FolderApply implements WorkspaceApply {
     before: EntryState | undefined,
     expected: Expectation | undefined,
   ): Promise<string | undefined> {
-    const place = expected ?? 'nothing';
     try {
       await this.#worker.apply(root, false, async (writer) => {
-        if (!state) {
+        const makesRoom =
+          state && before && state.kind !== before.kind && [state.kind, before.kind].includes('directory');
+        if (!state || makesRoom) {
           if (before?.kind === 'directory') await writer.remove(path, { onlyEmpty: true, fsync: true });
           else if (expected) await writer.remove(path, { expected, fsync: true });
-          return;
         }
+        if (!state) return;
+        const place = makesRoom || !expected ? 'nothing' : expected;
         const meta = { ...state, xattrs: decodeAttributes(state.xattrs) };
         if (state.kind === 'directory')
-          return await writer.directory(path, { ...meta, xattrs: before ? undefined : meta.xattrs });
+          return await writer.directory(path, {
+            ...meta,
+            xattrs: before && !makesRoom ? undefined : meta.xattrs,
+          });
         if (state.kind === 'symlink')
           return await writer.symlink(path, state.target, meta, { expected: place, fsync: true });
         await writer.fileBegin(path, { expected: place, fsync: true });
@@ -360,6 +397,16 @@ export class FolderApply implements WorkspaceApply {
     this.#queue = run.catch(() => {});
     return await run;
   }
+}
+
+/** A change of kind is two actions on one path: together they are one item. */
+function recordOf(actions: readonly Action[]): AppliedItem[] {
+  const items = new Map<string, AppliedItem>();
+  for (const { path, before, after } of actions) {
+    const other = items.get(path);
+    items.set(path, { path, before: before ?? other?.before, after: after ?? other?.after });
+  }
+  return [...items.values()];
 }
 
 /** The items below the given paths, and the new directories they need. */

@@ -3,6 +3,7 @@
  * so their hash names them (a Merkle tree). Knows the overlay's marks (whiteout, opaque, redirect), and no file system.
  */
 
+import { z } from 'zod';
 import { damaged } from './database.ts';
 import { decodeXattrs, encodeXattrs, type EntryMeta, type EntryStat, type Xattr } from './treefs-wire.ts';
 import type { ChunkHash } from './chunks.ts';
@@ -21,6 +22,14 @@ const metacopyName = 'trusted.overlay.metacopy';
 export const nlinkName = 'trusted.overlay.nlink';
 /** What ties an entry to one mount's inodes; the overlay sets these itself, so a version does not hold them. */
 const ties = new Set(['origin', 'impure', 'nlink', 'upper', 'uuid'].map((name) => `trusted.overlay.${name}`));
+
+const baseSchema = z.object({
+  kind: z.enum(['none', 'file', 'symlink', 'directory', 'other']),
+  mode: z.number(),
+  size: z.number(),
+  hash: z.string(),
+  kept: z.boolean(),
+});
 
 /** The developer's own entry at the same path when the session first changed it: what a three-way merge starts from. */
 export interface EntryBase {
@@ -121,8 +130,9 @@ export function metaOf(entry: TreeEntry): EntryMeta {
 
 export function baseOf(entry: TreeEntry): EntryBase | undefined {
   if (entry.base === '') return undefined;
-  const value: EntryBase = JSON.parse(entry.base);
-  return value;
+  const parsed = baseSchema.safeParse(JSON.parse(entry.base));
+  if (!parsed.success) throw damaged('A remembered base cannot be read', parsed.error);
+  return parsed.data;
 }
 
 /** An entry as seen on disk, with what a version leaves out taken away. */

@@ -24,6 +24,7 @@ export const requestType = {
   strip: 7,
   apply: 8,
   applyEnd: 9,
+  copyUp: 10,
   directory: 32,
   fileBegin: 33,
   fileData: 34,

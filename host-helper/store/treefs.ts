@@ -177,6 +177,16 @@ export class TreeWorker {
     );
   }
 
+  /** Has a mounted overlay copy entries up from its lower, unchanged. */
+  async copyUp(merged: string, paths: readonly string[]): Promise<void> {
+    for (let at = 0; at < paths.length; at += 400) {
+      const part = paths.slice(at, at + 400);
+      const writer = new PayloadWriter().text(Buffer.from(merged).toString('latin1')).u32(part.length);
+      for (const path of part) writer.path(path);
+      await this.#exchange(requestType.copyUp, writer.build());
+    }
+  }
+
   async punch(
     root: string,
     path: string,
@@ -221,7 +231,8 @@ export class TreeWorker {
         if (failure !== undefined) throw failure;
         return { steps: done.count, bytes: done.bytes };
       } catch (error) {
-        throw failure ?? error;
+        if (failure !== undefined) throw failure;
+        throw error;
       }
     });
   }
@@ -333,7 +344,8 @@ export class TreeWorker {
       }
       if (reply.type === replyType.failed) {
         const { errno, text } = decodeFailure(reply.payload);
-        throw failure ?? new TreeError(errno, text.trim());
+        if (failure !== undefined) throw failure;
+        throw new TreeError(errno, text.trim());
       }
       try {
         // After a failure here the rest is still read, so that the next request finds the pipe empty.

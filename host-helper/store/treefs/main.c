@@ -67,6 +67,7 @@ static void handle(enum request_type type, struct reader *r) {
     case REQUEST_LOCK: handle_lock(r); break;
     case REQUEST_PUNCH: handle_punch(r); break;
     case REQUEST_STRIP: handle_strip(r); break;
+    case REQUEST_COPY_UP: handle_copy_up(r); break;
     case REQUEST_APPLY: handle_apply(r); break;
     case REQUEST_APPLY_END:
         if (apply_is_open()) {

@@ -28,6 +28,7 @@ enum request_type {
     REQUEST_LOCK = 5,   /* str path, u32 pid */
     REQUEST_PUNCH = 6,  /* str root, str path, u32 count, count * (u64 offset, u64 length) */
     REQUEST_STRIP = 7,  /* str root: remove what ties directories to one mount (origin, impure, ...) */
+    REQUEST_COPY_UP = 10, /* str root, u32 count, count * str path: sets each entry's mtime to what it is */
     REQUEST_APPLY = 8,  /* str root; then STEP_* frames, then REQUEST_APPLY_END */
     REQUEST_APPLY_END = 9, /* u32 flags (APPLY_*) */
 
@@ -185,6 +186,7 @@ void handle_apply(struct reader *r);
 void handle_step(enum request_type type, struct reader *r);
 void handle_apply_end(struct reader *r);
 void handle_punch(struct reader *r);
+void handle_copy_up(struct reader *r);
 bool apply_is_open(void);
 
 #endif

@@ -498,3 +498,34 @@ void handle_punch(struct reader *r) {
     close(fd);
     if (!r->bad) wire_done(count, freed);
 }
+
+/* Makes a mounted overlay copy entries up, by a change that changes nothing. Entries that are not there are passed over. */
+void handle_copy_up(struct reader *r) {
+    static char root_path[MAX_PATH_BYTES + 1];
+    static char path[MAX_PATH_BYTES + 1];
+    read_path(r, root_path);
+    uint32_t count = read_u32(r);
+    if (r->bad) return;
+    int root = open_root(root_path);
+    if (root < 0) {
+        wire_failed(errno, "open", root_path);
+        return;
+    }
+    uint64_t copied = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const char *name;
+        struct wire_stat stat;
+        read_path(r, path);
+        if (r->bad) break;
+        int parent = open_parent(root, path, &name);
+        if (parent < 0) continue;
+        if (stat_at(parent, name, &stat, NULL, NULL) == 0) {
+            struct timespec times[2] = {{.tv_sec = 0, .tv_nsec = UTIME_OMIT},
+                                        {.tv_sec = stat.mtime_sec, .tv_nsec = stat.mtime_nsec}};
+            if (utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW) == 0) copied++;
+        }
+        close(parent);
+    }
+    close(root);
+    if (!r->bad) wire_done(copied, 0);
+}
