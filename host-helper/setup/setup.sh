@@ -77,11 +77,23 @@ if at_least runtime; then
     if [ -f host-helper/agents/bundle/package-lock.json ]; then npm_packages agents host-helper/agents/bundle; fi
 fi
 
+# vsce looks at every file below the folder it packages, ignored or not: give it one without node_modules.
+package_vsix() (
+    stage=.cache/vsix
+    rm -rf "$stage"
+    mkdir -p "$stage/dist"
+    cp -R package.json README.md CHANGELOG.md LICENSE .vscodeignore media "$stage"
+    for optional in package.nls*.json l10n; do [ ! -e "$optional" ] || cp -R "$optional" "$stage"; done
+    cp -R dist/extension.cjs dist/webview "$stage/dist"
+    vsix=$PWD/dist/turntable.vsix
+    cd "$stage"
+    vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --out "$vsix"
+)
+
 mkdir -p dist
 sources=$(hash_of host-helper extension webview package.json package-lock.json)
 step bundle "$sources" dist/helper.js node $setup/bundle.mjs || stop bundle 'esbuild says why above.'
-step vsix "$sources $(hash_of README.md CHANGELOG.md LICENSE .vscodeignore media)" dist/turntable.vsix \
-    vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --out dist/turntable.vsix || stop vsix 'vsce says why above.'
+step vsix "$sources $(hash_of README.md CHANGELOG.md LICENSE .vscodeignore media l10n)" dist/turntable.vsix package_vsix || stop vsix 'vsce says why above.'
 
 # Chromium came with the apt packages, where it is wanted.
 if at_least editor && [ -f test/extension/install.sh ]; then
