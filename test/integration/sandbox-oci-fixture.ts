@@ -12,7 +12,7 @@ import { createOciBackend } from '../../host-helper/sandbox/oci/backend.ts';
 import type { Sandbox, SandboxBackend, SandboxSpec } from '../../host-helper/sandbox/sandbox.ts';
 
 const root = resolve(import.meta.dirname, '../..');
-const supervisorPath = process.env['TURNTABLE_SUPERVISOR'] ?? join(root, 'dist/bin/supervisor');
+export const supervisorPath = process.env['TURNTABLE_SUPERVISOR'] ?? join(root, 'dist/bin/supervisor');
 
 /** Why these tests cannot run here; undefined when they can. */
 export function missing(): string | undefined {

@@ -3,9 +3,10 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { z } from 'zod';
 import { ownerOf } from '../../host-helper/sandbox/oci/layout.ts';
 import type { Sandbox } from '../../host-helper/sandbox/sandbox.ts';
 import { findCriu, leftovers, missing, setStage, sh, until } from './sandbox-oci-fixture.ts';
@@ -22,6 +23,11 @@ function run(name: string, body: (t: TestContext) => Promise<void>, needs: 'criu
   });
 }
 
+/** A server outside that keeps no test process alive. */
+function listener(onSocket: (socket: Socket) => void): Server {
+  return createServer({ allowHalfOpen: true }, onSocket).unref();
+}
+
 /** Copies all changes of one sandbox into another that has not run, as the store does for a branch. */
 async function copyRoots(from: Sandbox, to: Sandbox): Promise<void> {
   for (const root of from.roots) {
@@ -35,7 +41,9 @@ run('changes land in the uppers and never on the host', async () => {
   await using stage = await setStage();
   const sandbox = await stage.backend.create(stage.spec());
   assert.equal(sandbox.state, 'created');
+  const reserved = await sandbox.reserveCgroup();
   await sandbox.start();
+  assert.deepEqual(sandbox.cgroup, reserved, 'what was reserved is what it runs in');
   assert.equal(sandbox.state, 'running');
   const marker = `marker-${sandbox.id}`;
   const { code, output } = await sh(
@@ -110,7 +118,8 @@ run('root inside can neither change the host nor look beyond the tracked roots',
       'cat .env | grep SECRET',
       'echo x > .env',
       'mv .env env',
-      'ls /proc/1/fd',
+      'readlink /proc/1/fd/3',
+      'head -c 1 /proc/1/mem',
       'cat /proc/1/environ | grep -q PATH',
       'ip link set lo down',
     ];
@@ -223,7 +232,7 @@ run(
     const original = await stage.backend.create(stage.spec());
     await original.start();
     const shell = await original.spawn({
-      argv: ['/bin/sh'],
+      argv: ['/bin/bash', '--norc'],
       cwd: stage.workspace,
       env: { PATH: '/usr/bin', PS1: '> ' },
       terminal: { columns: 91, rows: 33 },
@@ -263,7 +272,9 @@ run(
     assert.equal(frozen, true);
     assert.ok(result.imageBytes > 100_000);
 
+    const reserved = await branch.reserveCgroup();
     await branch.restore(images);
+    assert.deepEqual(branch.cgroup, reserved);
     assert.deepEqual(
       branch.children.map((child) => child.tag).sort(),
       original.children.map((child) => child.tag).sort(),
@@ -340,10 +351,10 @@ run(
     await tracer?.exited;
     // A connection to a unix socket outside of the sandbox's namespaces cannot be dumped either.
     const socketPath = join(stage.stateDirectory, 's.sock');
-    const server = createServer().listen(socketPath);
+    const server = listener(() => {}).listen(socketPath);
     const rootfs = sandbox.roots.find((root) => root.name === 'rootfs');
     assert.ok(rootfs);
-    const inside = createServer().listen(join(rootfs.upper, 'tmp/s.sock'));
+    const inside = listener(() => {}).listen(join(rootfs.upper, 'tmp/s.sock'));
     const child = await sandbox.spawn({
       argv: [node, '-e', `require('net').connect('/tmp/s.sock', () => console.log('connected'))`],
       ...{ cwd: '/', env: {}, terminal: undefined, stdin: undefined },
@@ -358,8 +369,6 @@ run(
       return true;
     });
     assert.equal((await sh(sandbox, 'echo alive')).output, 'alive\n');
-    server.close();
-    inside.close();
     await sandbox.destroy();
   },
   'criu',
@@ -370,7 +379,7 @@ run('doors are the only way out, stream both ways, and a restore tells their use
   await mkdir(stage.stateDirectory, { recursive: true });
   const socketPath = join(stage.stateDirectory, 'door.sock');
   let connections = 0;
-  const server = createServer({ allowHalfOpen: true }, (socket) => {
+  const server = listener((socket) => {
     connections++;
     socket.on('error', () => {});
     socket.write('hello ');
@@ -414,7 +423,6 @@ run('doors are the only way out, stream both ways, and a restore tells their use
     assert.match(fresh, /^total/);
     assert.equal(connections, before + 1);
   }
-  server.close();
   await sandbox.destroy();
 });
 
@@ -483,19 +491,22 @@ run('another helper adopts a running sandbox with its children, and a stopped on
   await using stage = await setStage();
   await mkdir(stage.stateDirectory, { recursive: true });
   const socketPath = join(stage.stateDirectory, 'door.sock');
-  const server = createServer((socket) => socket.end('door')).listen(socketPath);
+  const server = listener((socket) => socket.end('door')).listen(socketPath);
   const spec = stage.spec({ doors: [{ port: 7002, socketPath }] });
-  const first = await stage.backend.create(spec);
-  await first.start();
-  const child = await first.spawn({
-    argv: ['/bin/sh', '-c', 'echo before; read x; echo after $x; exit 4'],
-    ...{ cwd: '/', env: { PATH: '/usr/bin' }, terminal: undefined, stdin: undefined },
-  });
-  await first.freeze(); // and then the helper dies
+  const doomed = spawn(
+    process.execPath,
+    [join(import.meta.dirname, 'sandbox-oci-doomed.ts'), stage.stateDirectory, JSON.stringify(spec)],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  let words = '';
+  doomed.stdout.on('data', (data: Buffer) => (words += data.toString()));
+  await until(() => words.includes('\n'));
+  const left = z.object({ pid: z.int(), tag: z.int() }).parse(JSON.parse(words));
+  doomed.kill('SIGKILL');
   const second = await stage.restartedBackend().adopt(spec);
   assert.equal(second.state, 'running');
-  assert.equal(second.supervisorPid, first.supervisorPid);
-  const adopted = second.children.find((candidate) => candidate.tag === child.tag);
+  assert.equal(second.supervisorPid, left.pid);
+  const adopted = second.children.find((candidate) => candidate.tag === left.tag);
   assert.ok(adopted);
   let text = '';
   adopted.onOutput((_stream, data) => (text += Buffer.from(data).toString()));
@@ -509,7 +520,6 @@ run('another helper adopts a running sandbox with its children, and a stopped on
   assert.equal(third.state, 'stopped');
   await third.start();
   assert.equal((await sh(third, 'echo again')).output, 'again\n');
-  server.close();
   await third.destroy();
 });
 

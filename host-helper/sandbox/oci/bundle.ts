@@ -30,6 +30,7 @@ export interface BundleRequest {
   readonly rootfs: string;
   /** Parents before children: merged directory on the host, path inside. */
   readonly roots: readonly { readonly merged: string; readonly path: string }[];
+  readonly maxProcesses: number;
   /** Existing files and directories of the workspace that must not be read. */
   readonly masks: readonly Mask[];
 }
@@ -73,7 +74,7 @@ export function ociConfig(request: BundleRequest): Record<string, unknown> {
       resources: {
         devices: [{ allow: false, access: 'rwm' }],
         memory: { limit: spec.memoryBytes },
-        pids: { limit: spec.maxProcesses },
+        pids: { limit: request.maxProcesses },
       },
       seccomp: seccompFilter(spec.seccompListenerPath),
       maskedPaths,

@@ -31,6 +31,8 @@ import type { OverlayRoot } from './roots.ts';
 import type { Runc } from './runc.ts';
 import { SupervisorClient } from './supervisor-client.ts';
 
+const restoreHelpers = 64;
+
 export interface OciSandboxContext {
   readonly spec: SandboxSpec;
   readonly layout: SandboxLayout;
@@ -205,7 +207,7 @@ export class OciSandbox implements Sandbox {
         await writeShape(imageDirectory, running.masks);
         return { frozenMs, imageBytes: await imageSizeBytes(imageDirectory) };
       } finally {
-        await this.#attach(running.supervisor.pid);
+        await this.#attach(running.supervisor);
       }
     });
   }
@@ -256,7 +258,7 @@ export class OciSandbox implements Sandbox {
       }
       const masks = this.#record.masks ?? [];
       this.#running = { supervisor, cgroup, masks };
-      await this.#attach(supervisor.pid);
+      await this.#attach(supervisor);
       logger.info('took over a running sandbox', { id: this.id, pid: supervisor.pid });
     });
   }
@@ -269,7 +271,7 @@ export class OciSandbox implements Sandbox {
   async #launch(masksOfImage: readonly Mask[] | undefined, begin: () => Promise<void>): Promise<void> {
     const { layout, spec, runc, logger } = this.#context;
     try {
-      await this.#removeProcesses();
+      await this.#removeProcesses('keep');
       await mkdir(layout.work, { recursive: true, mode: 0o700 });
       for (const path of [
         ...this.#mounts.roots.map((root) => root.path),
@@ -286,6 +288,8 @@ export class OciSandbox implements Sandbox {
       const config = ociConfig({
         ...{ spec, layout, masks, rootfs: this.#rootfs },
         roots: this.#mounts.roots,
+        // CRIU's own helpers count too while they bring everything back.
+        maxProcesses: spec.maxProcesses + (masksOfImage ? restoreHelpers : 0),
       });
       await writeFile(layout.config, JSON.stringify(config, undefined, 1), { mode: 0o600 });
       await begin();
@@ -299,8 +303,11 @@ export class OciSandbox implements Sandbox {
       }
       const cgroup = await cgroupOf(pid);
       this.#running = { supervisor, cgroup, masks };
-      if (masksOfImage) await this.#hangUpDoors(cgroup);
-      await this.#attach(pid);
+      if (masksOfImage) {
+        await this.#hangUpDoors(cgroup);
+        await runc.limitProcesses(this.id, spec.maxProcesses);
+      }
+      await this.#attach(supervisor);
       this.#everStarted = true;
       this.#frozen = false;
       logger.debug('sandbox runs', { id: spec.id, pid, cgroup: cgroup.path });
@@ -352,13 +359,13 @@ export class OciSandbox implements Sandbox {
     await this.#mounts.unmount();
   }
 
-  /** Container, doors and namespace; no error when they are not there. */
-  async #removeProcesses(): Promise<void> {
+  /** Container, doors and namespace; no error when they are not there. A cgroup that was reserved for a coming start stays. */
+  async #removeProcesses(cgroup: 'remove' | 'keep' = 'remove'): Promise<void> {
     const { runc, layout } = this.#context;
     await runc.remove(this.id);
     await closeDoors(this.#record.doors);
     await deleteNetns(layout.netnsName);
-    await removeCgroup(layout.cgroupsPath);
+    if (cgroup === 'remove') await removeCgroup(layout.cgroupsPath);
     if (this.#record.doors) await this.#save({ doors: undefined });
   }
 
@@ -377,8 +384,10 @@ export class OciSandbox implements Sandbox {
     else logger.debug('hung up stale connections', { count: Number(result.stdout) });
   }
 
-  async #attach(pid: number): Promise<void> {
-    await this.#client.attach(`/proc/${pid}/root${supervisorSocket}`);
+  async #attach(supervisor: ProcessIdentity): Promise<void> {
+    await this.#client.attach(`/proc/${supervisor.pid}/root${supervisorSocket}`, async () =>
+      isAlive(supervisor),
+    );
   }
 
   /** Paths that must not be read and exist now, as they are inside. */
@@ -401,7 +410,7 @@ export class OciSandbox implements Sandbox {
       if (!running || this.#client.attached) return;
       if (await isAlive(running.supervisor)) {
         try {
-          await this.#attach(running.supervisor.pid);
+          await this.#attach(running.supervisor);
           return;
         } catch (error) {
           this.#context.logger.error('the supervisor is out of reach', { error });

@@ -45,11 +45,18 @@ export async function mountOverlay(mount: OverlayMount, logger: Logger): Promise
     ]);
     if (result.code === 0) return describe(mount, logger);
     words = result.stderr.trim();
+    // Without an index it would mount, over an upper that another mount still writes to.
+    if (isHeld(words)) break;
   }
   throw new TurntableError(
     'sandboxFailed',
     `Cannot mount an overlay over ${mount.lowers.join(', ')}: ${words}. Check that the kernel has overlayfs and that the state directory is on a file system with extended attributes (ext4, xfs, btrfs).`,
   );
+}
+
+/** Whether a failure means that the upper or work directory belongs to another mount: one that is still held, or one of another lower. */
+export function isHeld(words: string): boolean {
+  return /busy|stale file handle/i.test(words);
 }
 
 /** The kernel may mount with less than was asked for: read what it really did. */

@@ -10,7 +10,7 @@ import type { TrackedRoot } from '../sandbox.ts';
 import { runCommand } from './command.ts';
 import type { SandboxLayout } from './layout.ts';
 import { readMounts, unmount } from './mount-table.ts';
-import { mountOverlay } from './overlay.ts';
+import { isHeld, mountOverlay } from './overlay.ts';
 import type { OverlayRoot } from './roots.ts';
 
 /** How long a mount waits for the last holder of its upper to go away by itself. */
@@ -102,13 +102,13 @@ export class RootMounts {
         await this.#mountOnce(root);
         return;
       } catch (error) {
-        const busy = error instanceof TurntableError && /busy/i.test(error.message);
-        if (!busy) throw error;
-        if (Date.now() > deadline) break;
+        if (!(error instanceof TurntableError && isHeld(error.message))) throw error;
+        // Stale does not pass by waiting: the layers below are other ones than before.
+        if (Date.now() > deadline || /stale/i.test(error.message)) break;
         await new Promise((resolve) => setTimeout(resolve, 20));
       }
     }
-    // Somebody on the host sits in the old mount: leave the old upper to them.
+    // Somebody on the host sits in the old mount, or the work directory belongs to other layers: begin with a new one.
     await this.#renewRoot(root);
     await this.#options.save({ ...this.#generations });
     await this.#mountOnce(root);

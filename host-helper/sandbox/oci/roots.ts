@@ -45,7 +45,7 @@ export async function overlayRoots(request: RootsRequest): Promise<OverlayRoot[]
       name,
       lower: path,
       alsoGone: [stateDirectory],
-      layer: join(hiddenLayers(stateDirectory), name),
+      layer: join(hiddenLayers(stateDirectory, path), name),
       supervisorPath: request.supervisorPath,
     });
     roots.push({ name, path, lower: path, lowers: layer ? [layer, path] : [path] });
@@ -62,16 +62,22 @@ export async function overlayRoots(request: RootsRequest): Promise<OverlayRoot[]
 }
 
 /**
- * Where the layers that hide the host's secrets lie. Not in the state directory: that is usually below /var, and overlayfs refuses a
- * lower directory inside another one (ELOOP).
+ * Where the layer that hides secrets of a host directory lies. In the state directory, where it keeps its identity over a reboot, unless
+ * that is inside the hidden directory itself (usually /var): overlayfs refuses a lower directory inside another one (ELOOP).
  */
-function hiddenLayers(stateDirectory: string): string {
+function hiddenLayers(stateDirectory: string, hidden: string): string {
+  return isWithin(stateDirectory, hidden)
+    ? transientLayers(stateDirectory)
+    : join(stateDirectory, 'hidden');
+}
+
+function transientLayers(stateDirectory: string): string {
   return join('/run/turntable-layers', ownerOf(stateDirectory));
 }
 
 /** Only when no sandbox of this state directory is mounted any more. */
 export async function removeHiddenLayers(stateDirectory: string): Promise<void> {
-  await rm(hiddenLayers(stateDirectory), { recursive: true, force: true });
+  await rm(transientLayers(stateDirectory), { recursive: true, force: true });
   await rmdir('/run/turntable-layers').catch(() => {}); // another helper's are still in it
 }
 
@@ -80,7 +86,7 @@ async function emptyHome(request: RootsRequest): Promise<string> {
   const { home, workspace } = request.spec;
   const inner = isWithin(workspace, home) ? relative(home, workspace) : '';
   const name = inner ? createHash('sha256').update(inner).digest('hex').slice(0, 12) : 'plain';
-  const path = join(hiddenLayers(request.stateDirectory), `home-${name}`);
+  const path = join(request.stateDirectory, 'hidden', `home-${name}`);
   await mkdir(join(path, inner), { recursive: true });
   return path;
 }

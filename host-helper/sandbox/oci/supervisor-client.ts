@@ -54,15 +54,15 @@ export class SupervisorClient {
     return [...this.#children.values()];
   }
 
-  /** Connects and learns the children. Throws `sandboxFailed`. */
-  async attach(path: string): Promise<void> {
+  /** Connects and learns the children. Throws `sandboxFailed`, early when `lives` says that nobody can answer any more. */
+  async attach(path: string, lives: () => Promise<boolean>): Promise<void> {
     const deadline = Date.now() + attachTimeoutMs;
     for (;;) {
       try {
         await this.#attachOnce(path, deadline);
         break;
       } catch (cause) {
-        if (Date.now() >= deadline) {
+        if (Date.now() >= deadline || !(await lives())) {
           throw new TurntableError(
             'sandboxFailed',
             `The sandbox's supervisor does not answer at ${path}. Stop the session and start it again.`,

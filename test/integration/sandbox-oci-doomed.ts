@@ -1,0 +1,22 @@
+/** A helper that starts a sandbox, freezes it, and waits to be killed: run by sandbox-oci.test.ts. Arguments: state directory, spec as JSON. */
+import { createOciBackend } from '../../host-helper/sandbox/oci/backend.ts';
+import { silentLogger } from '../../host-helper/log.ts';
+import type { SandboxSpec } from '../../host-helper/sandbox/sandbox.ts';
+import { findCriu, supervisorPath } from './sandbox-oci-fixture.ts';
+
+const [stateDirectory, text] = process.argv.slice(2);
+if (stateDirectory === undefined || text === undefined) throw new Error('two arguments, please');
+const backend = createOciBackend({
+  ...{ stateDirectory, runc: 'runc', criu: findCriu(), supervisorPath, logger: silentLogger },
+});
+// undefined does not survive JSON.
+const spec = { seccompListenerPath: undefined, ...JSON.parse(text) } as SandboxSpec;
+const sandbox = await backend.create(spec);
+await sandbox.start();
+const child = await sandbox.spawn({
+  argv: ['/bin/sh', '-c', 'echo before; read x; echo after $x; exit 4'],
+  ...{ cwd: '/', env: { PATH: '/usr/bin' }, terminal: undefined, stdin: undefined },
+});
+await sandbox.freeze();
+process.stdout.write(JSON.stringify({ pid: sandbox.supervisorPid, tag: child.tag }) + '\n');
+setInterval(() => {}, 1000);
