@@ -412,8 +412,8 @@ class StateMirror {
 
   #apply(sequence: number, action: Action): void {
     const current = this.#current;
-    // Before the first snapshot, or while a new one is on its way: the snapshot will hold this action.
-    if (!current || this.#snapshot || sequence <= current.sequence) return;
+    // Before the first snapshot: it will hold this action.
+    if (!current || sequence <= current.sequence) return;
     if (sequence !== current.sequence + 1) {
       this.#fetch().catch((cause: unknown) => {
         if (cause instanceof TurntableError) this.#connection.fail(cause);

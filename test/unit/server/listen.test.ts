@@ -113,6 +113,14 @@ describe('the Unix socket', () => {
     foreign.close();
   });
 
+  test('of two helpers that start together, one waits for nothing and is refused', async () => {
+    await using directory = await temporary();
+    const socketPath = join(directory.path, 'helper.sock');
+    // The first holds the lock and has not bound its socket yet.
+    using _first = await takeProcessLock(`${socketPath}.lock`);
+    await assert.rejects(serverOn(socketPath), withCode('helperRunning'));
+  });
+
   test('what is no socket is never removed; an overlong path and a directory open to all are refused', async () => {
     await using directory = await temporary();
     const file = join(directory.path, 'file');
