@@ -216,11 +216,11 @@ export class TreeWorker {
       const send = (type: number, payload: Buffer): Promise<void> | void =>
         this.#send(child, request, type, payload);
       await send(requestType.apply, new PayloadWriter().text(Buffer.from(root).toString('latin1')).build());
-      let failure: unknown;
+      let failure: { readonly error: unknown } | undefined;
       try {
         await write(new TreeWriter(send));
       } catch (error) {
-        failure = error;
+        failure = { error };
       }
       await send(
         requestType.applyEnd,
@@ -228,10 +228,10 @@ export class TreeWorker {
       );
       try {
         const done = await this.#collect(request, undefined);
-        if (failure !== undefined) throw failure;
+        if (failure) throw failure.error;
         return { steps: done.count, bytes: done.bytes };
       } catch (error) {
-        if (failure !== undefined) throw failure;
+        if (failure) throw failure.error;
         throw error;
       }
     });
@@ -322,7 +322,7 @@ export class TreeWorker {
     request: number,
     onReply: ((reply: Reply) => void | Promise<void>) | undefined,
   ): Promise<{ readonly count: number; readonly bytes: number }> {
-    let failure: unknown;
+    let failure: { readonly error: unknown } | undefined;
     for (;;) {
       const next = await this.#replies?.next();
       if (!next || next.done) {
@@ -331,12 +331,12 @@ export class TreeWorker {
         throw new TurntableError(
           'internal',
           `The tree worker (${this.#path}) ended in the middle of request ${request}. Try again; if it repeats, see the helper's log.`,
-          failure === undefined ? {} : { cause: failure },
+          failure ? { cause: failure.error } : {},
         );
       }
       const reply = next.value;
       if (reply.type === replyType.done) {
-        if (failure !== undefined) throw failure;
+        if (failure) throw failure.error;
         return {
           count: Number(reply.payload.readBigUInt64LE(0)),
           bytes: Number(reply.payload.readBigUInt64LE(8)),
@@ -344,7 +344,7 @@ export class TreeWorker {
       }
       if (reply.type === replyType.failed) {
         const { errno, text } = decodeFailure(reply.payload);
-        if (failure !== undefined) throw failure;
+        if (failure) throw failure.error;
         throw new TreeError(errno, text.trim());
       }
       try {
@@ -352,7 +352,7 @@ export class TreeWorker {
         const pending = failure === undefined ? onReply?.(reply) : undefined;
         if (pending) await pending;
       } catch (error) {
-        failure = error;
+        failure = { error };
       }
     }
   }
