@@ -19,7 +19,6 @@ import { parseArgs, styleText } from 'node:util';
 import { leftovers, traces } from './support/leftovers.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
-process.chdir(root);
 
 const minuteMs = 60_000;
 /** `privileged` suites run as root (through sudo where needed); `chatty` ones print every test as it ends. */
@@ -54,8 +53,14 @@ const suites = [
 
 const { values: options, positionals: filters } = parseArgs({
   allowPositionals: true,
-  options: { name: { type: 'string' }, verbose: { type: 'boolean', default: false } },
+  options: {
+    name: { type: 'string' },
+    verbose: { type: 'boolean', default: false },
+    // Another tree of tests: for the tests of this runner.
+    root: { type: 'string', default: root },
+  },
 });
+process.chdir(options.root);
 
 const runId = `${process.pid}-${Date.now().toString(36)}`;
 // Short: paths of Unix sockets below it must stay under 108 bytes.
@@ -165,7 +170,7 @@ async function runFile(suite, file) {
   const argv = [
     'node',
     '--disable-warning=ExperimentalWarning',
-    '--test-reporter=./test/support/line-reporter.mjs',
+    `--test-reporter=${new URL('support/line-reporter.mjs', import.meta.url).href}`,
   ];
   if (options.name !== undefined) argv.push(`--test-name-pattern=${options.name}`);
   argv.push(file);
