@@ -25,9 +25,7 @@ export function missing(): string | undefined {
 /** A CRIU that works here, if any. */
 export function findCriu(): string | undefined {
   const candidates = [process.env['TURNTABLE_CRIU'], join(root, '.cache/criu/criu'), 'criu'];
-  return candidates.find(
-    (path) => path !== undefined && spawnSync(path, ['check']).status === 0,
-  );
+  return candidates.find((path) => path !== undefined && spawnSync(path, ['check']).status === 0);
 }
 
 export interface Stage {

@@ -19,7 +19,14 @@ export const readonlyPaths = [
 /** What tells of the host or of its kernel's secrets. */
 export const maskedPaths = [
   ...['/proc/kcore', '/proc/keys', '/proc/key-users', '/proc/timer_list', '/proc/timer_stats'],
-  ...['/proc/sched_debug', '/proc/latency_stats', '/proc/kallsyms', '/proc/kmsg', '/proc/scsi', '/proc/asound'],
+  ...[
+    '/proc/sched_debug',
+    '/proc/latency_stats',
+    '/proc/kallsyms',
+    '/proc/kmsg',
+    '/proc/scsi',
+    '/proc/asound',
+  ],
   ...['/proc/vmallocinfo', '/proc/pagetypeinfo', '/proc/slabinfo', '/proc/interrupts', '/proc/kpagecount'],
   ...['/sys/firmware', '/sys/devices/virtual/powercap'],
 ];
@@ -135,8 +142,6 @@ function trackedMounts(request: BundleRequest): object[] {
   return [
     ...request.roots.map((root) => bind(root.merged, root.path, 'rw')),
     ...spec.readOnlyMounts.map((mount) => bind(mount.source, mount.target, 'ro')),
-    ...request.masks.map((mask) =>
-      bind(layout.empty[mask.kind], mask.path, 'ro'),
-    ),
+    ...request.masks.map((mask) => bind(layout.empty[mask.kind], mask.path, 'ro')),
   ];
 }

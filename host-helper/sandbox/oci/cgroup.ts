@@ -64,7 +64,8 @@ export async function removeCgroup(cgroupsPath: string): Promise<void> {
   for (const { target } of mounts) {
     await removeTree(join(target, cgroupsPath));
     // The parent goes with its last child.
-    if (cgroupsPath.lastIndexOf('/') > 0) await rmdir(join(target, dirname(cgroupsPath))).catch(() => undefined);
+    if (cgroupsPath.lastIndexOf('/') > 0)
+      await rmdir(join(target, dirname(cgroupsPath))).catch(() => undefined);
   }
 }
 
@@ -73,9 +74,7 @@ export async function listCgroups(cgroupsPath: string): Promise<string[]> {
   const mounts = (await readMounts()).filter((entry) => entry.type.startsWith('cgroup'));
   const names = new Set<string>();
   for (const { target } of mounts) {
-    for (const entry of await readdir(join(target, cgroupsPath), { withFileTypes: true }).catch(
-      () => [],
-    )) {
+    for (const entry of await readdir(join(target, cgroupsPath), { withFileTypes: true }).catch(() => [])) {
       if (entry.isDirectory()) names.add(entry.name);
     }
   }

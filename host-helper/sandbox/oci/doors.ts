@@ -39,7 +39,7 @@ export async function openDoors(request: DoorsRequest): Promise<ProcessIdentity 
       child.stdout.once('data', () => settle());
       child.once('error', settle);
       child.once('close', (code) =>
-        settle(new Error(complaint.trim() || `it ended with code ${code}`)),
+        settle(new Error(complaint.trim() || `it ended with code ${String(code)}`)),
       );
     });
   } catch (cause) {

@@ -36,11 +36,7 @@ export interface SandboxLayout {
   merged(root: string): string;
 }
 
-export function sandboxLayout(
-  stateDirectory: string,
-  id: string,
-  directory: string,
-): SandboxLayout {
+export function sandboxLayout(stateDirectory: string, id: string, directory: string): SandboxLayout {
   const owner = ownerOf(stateDirectory);
   const netnsName = `${netnsPrefix(owner)}${id}`;
   const layers = join(directory, 'layers');

@@ -28,9 +28,7 @@ const attempts = [
 
 /** Mounts and returns the options in effect that matter here. Throws `sandboxFailed` with the kernel's last words. */
 export async function mountOverlay(mount: OverlayMount, logger: Logger): Promise<string[]> {
-  await Promise.all(
-    [mount.upper, mount.work, mount.target].map((path) => mkdir(path, { recursive: true })),
-  );
+  await Promise.all([mount.upper, mount.work, mount.target].map((path) => mkdir(path, { recursive: true })));
   const places = [
     `lowerdir=${mount.lowers.map(escapeLower).join(':')}`,
     `upperdir=${escapeOption(mount.upper)}`,
@@ -66,10 +64,13 @@ async function describe(mount: OverlayMount, logger: Logger): Promise<string[]> 
     ['index=on', 'nfs_export=on', 'redirect_dir=on'].includes(option),
   );
   if (!options.includes('nfs_export=on')) {
-    logger.warn('this folder can only be overlaid without file handles: programs that watch files will not be dumped', {
-      lowers: mount.lowers,
-      options,
-    });
+    logger.warn(
+      'this folder can only be overlaid without file handles: programs that watch files will not be dumped',
+      {
+        lowers: mount.lowers,
+        options,
+      },
+    );
   }
   return options;
 }

@@ -56,11 +56,7 @@ export async function probeHost(
   }
 }
 
-async function tryDump(
-  sandbox: Sandbox,
-  images: string,
-  listen: readonly string[],
-): Promise<void> {
+async function tryDump(sandbox: Sandbox, images: string, listen: readonly string[]): Promise<void> {
   const server = await sandbox.spawn({
     argv: listen,
     ...{ cwd: '/', env: {}, terminal: { columns: 80, rows: 24 }, stdin: undefined },

@@ -28,10 +28,7 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
 }
 
 /** Sends a signal when it is still that process. */
-export async function signalProcess(
-  identity: ProcessIdentity,
-  signal: NodeJS.Signals,
-): Promise<void> {
+export async function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): Promise<void> {
   if (!(await isAlive(identity))) return;
   try {
     process.kill(identity.pid, signal);

@@ -66,9 +66,7 @@ export async function overlayRoots(request: RootsRequest): Promise<OverlayRoot[]
  * that is inside the hidden directory itself (usually /var): overlayfs refuses a lower directory inside another one (ELOOP).
  */
 function hiddenLayers(stateDirectory: string, hidden: string): string {
-  return isWithin(stateDirectory, hidden)
-    ? transientLayers(stateDirectory)
-    : join(stateDirectory, 'hidden');
+  return isWithin(stateDirectory, hidden) ? transientLayers(stateDirectory) : join(stateDirectory, 'hidden');
 }
 
 function transientLayers(stateDirectory: string): string {

@@ -99,9 +99,7 @@ export class SupervisorClient {
     for (const child of this.#children.values()) child.settle(137);
     this.#children.clear();
     for (const pending of this.#pending.values()) {
-      pending.reject(
-        new TurntableError('sandboxFailed', 'The sandbox ended before the command started.'),
-      );
+      pending.reject(new TurntableError('sandboxFailed', 'The sandbox ended before the command started.'));
     }
     this.#pending.clear();
   }
@@ -269,12 +267,13 @@ export class SupervisorClient {
     const pending = this.#pending.get(frame.tag);
     this.#pending.delete(frame.tag);
     const code = errorName(frame.payload.readUInt32LE(0));
-    const { argv, cwd } = pending?.request ?? { argv: [], cwd: '' };
+    const program = pending?.request.argv[0] ?? 'a program';
+    const cwd = pending?.request.cwd ?? '';
     const stages = [
-      `The request to start ${argv[0]} was malformed (${code}).`,
+      `The request to start ${program} was malformed (${code}).`,
       `The sandbox has no room for another process (${code}). End some, or raise its limits.`,
       `Cannot enter ${cwd} in the sandbox (${code}). Choose another working directory.`,
-      `Cannot run ${argv[0]} in the sandbox (${code}). Check that it is installed there and may be executed.`,
+      `Cannot run ${program} in the sandbox (${code}). Check that it is installed there and may be executed.`,
     ];
     const words = stages[frame.payload.readUInt32LE(4)] ?? `The command failed (${code}).`;
     pending?.reject(new TurntableError('sandboxFailed', words));

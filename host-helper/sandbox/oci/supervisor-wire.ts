@@ -47,11 +47,7 @@ export interface ChildDescription {
 }
 
 /** One frame, ready to be written. */
-export function encodeFrame(
-  kind: number,
-  tag: number,
-  payload: Uint8Array = new Uint8Array(0),
-): Buffer {
+export function encodeFrame(kind: number, tag: number, payload: Uint8Array = new Uint8Array(0)): Buffer {
   const frame = Buffer.alloc(headerBytes + payload.byteLength);
   frame.writeUInt32LE(payload.byteLength, 0);
   frame.writeUInt8(kind, 4);

@@ -9,6 +9,7 @@ import { closeDoors, findDoors } from './doors.ts';
 import { cgroupParent, isWithin, netnsPrefix, ownerOf } from './layout.ts';
 import { readMounts, unmount } from './mount-table.ts';
 import { deleteNetns, listNetns } from './netns.ts';
+import { removeHiddenLayers } from './roots.ts';
 import type { Runc } from './runc.ts';
 
 export interface SweepRequest {
@@ -51,14 +52,12 @@ export async function sweepHost(request: SweepRequest): Promise<void> {
     await unmount(target);
     removed.push(`mount ${target}`);
   }
+  if (keep.size === 0) await removeHiddenLayers(stateDirectory);
   if (removed.length > 0) logger.info('removed what an earlier helper left', { removed });
 }
 
 /** Mounts below the state directory, topmost first, whose path names no sandbox that stays. */
-async function orphanedMounts(
-  stateDirectory: string,
-  keep: ReadonlySet<string>,
-): Promise<string[]> {
+async function orphanedMounts(stateDirectory: string, keep: ReadonlySet<string>): Promise<string[]> {
   return (await readMounts())
     .map((entry) => entry.target)
     .filter((target) => target !== stateDirectory && isWithin(target, stateDirectory))

@@ -12,8 +12,6 @@ int mode_upper(int argc, char **argv);
 int mode_layer(int argc, char **argv);
 /* `hangup CGROUP_PROCS PORT…`: ends the connections to doors that a restore brought back without their other end. */
 int mode_hangup(int argc, char **argv);
-/* `guard CGROUP_PROCS SOCKET ID`: puts restored processes under a seccomp listener again. */
-int mode_guard(int argc, char **argv);
 /* `listen PORT`: for the probe of the host. */
 int mode_listen(int argc, char **argv);
 
