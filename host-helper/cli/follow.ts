@@ -1,7 +1,7 @@
 /** Shows on the spinner what the helper says it is doing, and on stderr when a person has to answer. */
 
 import type { Client } from '../protocol/client.ts';
-import { approvalSubject } from './format/approvals.ts';
+import { approvalSubject, shortId } from './format/approvals.ts';
 import { printable } from './format/style.ts';
 import type { Progress } from './progress.ts';
 
@@ -25,7 +25,7 @@ export async function followProgress(
       if (approval.state !== 'pending' || approval.sessionId !== sessionId || told.has(approval.id)) continue;
       told.add(approval.id);
       progress.note(
-        `turntable: waits for your answer: ${approvalSubject(approval)}\n  turntable approve ${approval.id}   or   turntable deny ${approval.id}`,
+        `turntable: waits for your answer: ${approvalSubject(approval)}\n  turntable approve ${shortId(approval.id)}   or   turntable deny ${shortId(approval.id)}`,
       );
     }
   });

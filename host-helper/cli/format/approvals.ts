@@ -4,6 +4,11 @@ import type { Approval } from '../../protocol/state.ts';
 import { printable, type Style } from './style.ts';
 import { formatDuration } from './units.ts';
 
+/** What a person needs to type: the first group of a UUID, anything else whole. */
+export function shortId(id: string): string {
+  return /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(id) ? id.slice(0, 8) : id;
+}
+
 /** `git push origin main` or `npmjs.org:443 (CONNECT)`. */
 export function approvalSubject(approval: Approval): string {
   const { subject } = approval;
@@ -15,7 +20,7 @@ export function approvalSubject(approval: Approval): string {
 export function formatApproval(approval: Approval, now: number, style: Style): string {
   const { subject } = approval;
   const lines = [
-    `${style.strong(approval.id)}  ${stateText(approval, now, style)}  ${style.strong(approvalSubject(approval))}`,
+    `${style.strong(shortId(approval.id))}  ${stateText(approval, now, style)}  ${style.strong(approvalSubject(approval))}`,
   ];
   const facts = [
     `session ${approval.sessionId}, turn ${approval.turn}`,
@@ -30,9 +35,9 @@ export function formatApproval(approval: Approval, now: number, style: Style): s
   if (approval.state === 'pending') {
     lines.push(
       '  ' +
-        style.accent(`turntable approve ${approval.id}`) +
+        style.accent(`turntable approve ${shortId(approval.id)}`) +
         style.faint('  or  ') +
-        style.accent(`turntable deny ${approval.id}`),
+        style.accent(`turntable deny ${shortId(approval.id)}`),
     );
   }
   return lines.join('\n');

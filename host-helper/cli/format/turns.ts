@@ -25,7 +25,9 @@ export function treeRows(session: SessionState): TurnRow[] {
     const next = waiting.pop();
     if (!next) break;
     const { turn, depth } = next;
-    rows.push({ turn, depth, onLine: line.has(turn.id) });
+    // A turn that is being worked on becomes the head: it stands on the line already.
+    const isNext = turn.parent === session.head && turn.state !== 'closed';
+    rows.push({ turn, depth, onLine: line.has(turn.id) || isNext });
     const followers = (children.get(turn.id) ?? []).toSorted((a, b) => a.id - b.id);
     const straight =
       followers.find((each) => line.has(each.id)) ?? (line.has(turn.id) ? undefined : followers[0]);

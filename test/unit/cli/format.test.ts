@@ -106,6 +106,29 @@ describe('turn tree', () => {
     assert.ok(rows.every((row) => row.depth === 0 && row.onLine));
   });
 
+  test('a turn that is being worked on stands on the line, after its head', () => {
+    const turns = [
+      aTurn({ id: 0, parent: null }),
+      aTurn({ id: 1, parent: 0 }),
+      aTurn({ id: 2, parent: 0 }),
+      aTurn({ id: 3, parent: 2, state: 'open' }),
+    ];
+    const shown = (head: number): unknown =>
+      treeRows(aSession({ turns, head })).map(({ turn, depth }) => [turn.id, depth]);
+    assert.deepEqual(shown(2), [
+      [0, 0],
+      [1, 1],
+      [2, 0],
+      [3, 0],
+    ]);
+    assert.deepEqual(shown(1), [
+      [0, 0],
+      [2, 1],
+      [3, 1],
+      [1, 0],
+    ]);
+  });
+
   test('what was set aside comes before the line goes on, one step deeper for each fork', () => {
     const turns = [
       [0, null],
