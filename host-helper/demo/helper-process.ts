@@ -2,7 +2,6 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { connectHelper, placeOf } from '../cli/connect.ts';
@@ -17,7 +16,7 @@ export interface CliResult {
   readonly stderr: string;
 }
 
-/** Runs `turntable ARGS` from sources or, where it was built, from the bundle. */
+/** Runs `turntable ARGS`. */
 export async function turntable(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
   const child = spawn(process.execPath, [cliPath(), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -27,9 +26,9 @@ export async function turntable(args: readonly string[], env: Readonly<Record<st
   return { code: typeof code === 'number' ? code : 1, stdout, stderr };
 }
 
+/** The sources, never the bundle: a bundle may be older than the tree that is being tried. */
 export function cliPath(): string {
-  const bundled = join(productRoot, 'dist', 'turntable.js');
-  return existsSync(bundled) ? bundled : join(productRoot, 'host-helper', 'cli', 'main.ts');
+  return join(productRoot, 'host-helper', 'cli', 'main.ts');
 }
 
 /** A running helper of its own state directory; `down` ends it and its sessions. */

@@ -5,9 +5,11 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import type { AgentProfile } from '../agents/profile.ts';
+import { continuePrompt, formatFor, type AgentProfile, type AgentSurroundings } from '../agents/profile.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { Sandbox, SandboxChild } from '../sandbox/sandbox.ts';
+import type { Upstream } from '../turns/model-endpoint.ts';
+import { providerVariables } from '../turns/upstreams.ts';
 import { doorPorts, type SessionParts } from './parts.ts';
 import { TerminalFeed } from './terminal.ts';
 
@@ -21,6 +23,8 @@ export interface AgentRunnerOptions {
   readonly workspace: string;
   /** Variables of this session only (never stored). */
   readonly env: Readonly<Record<string, string>>;
+  /** Where its model requests go: decides the format it is told to speak. */
+  readonly upstream: () => Promise<Upstream>;
   /** The agent ended by itself (not through `stop`). */
   readonly onExit: (exitCode: number) => void;
 }
@@ -43,8 +47,9 @@ export class AgentRunner {
   async prepare(sandbox: Sandbox): Promise<void> {
     const { profile, home } = this.#options;
     const root = sandbox.roots.find((each) => each.path === home);
-    if (!root) throw new TurntableError('sandboxFailed', `The sandbox has no home at ${home}: see the helper's log.`);
-    for (const file of profile.prepareHome({ home, modelUrl: modelUrl() })) {
+    if (!root)
+      throw new TurntableError('sandboxFailed', `The sandbox has no home at ${home}: see the helper's log.`);
+    for (const file of profile.prepareHome(await this.#surroundings())) {
       const path = join(root.merged, file.path);
       await mkdir(dirname(path), { recursive: true });
       await writeFile(path, file.content);
@@ -53,12 +58,15 @@ export class AgentRunner {
 
   async start(sandbox: Sandbox, prompt: string | undefined): Promise<void> {
     const { profile } = this.#options;
-    await this.#spawn(sandbox, profile.start({ ...this.#entry(), prompt }));
+    await this.#spawn(sandbox, profile.start({ ...this.#entry(), ...(await this.#surroundings()), prompt }));
   }
 
   async resume(sandbox: Sandbox, prompt: string | undefined): Promise<void> {
     const { profile } = this.#options;
-    await this.#spawn(sandbox, profile.resume({ ...this.#entry(), prompt: prompt ?? 'Continue.' }));
+    await this.#spawn(
+      sandbox,
+      profile.resume({ ...this.#entry(), ...(await this.#surroundings()), prompt: prompt ?? continuePrompt }),
+    );
   }
 
   /** Finds the agent again among the children of a restored or adopted sandbox. */
@@ -91,11 +99,25 @@ export class AgentRunner {
     this.#child = undefined;
   }
 
+  async #surroundings(): Promise<AgentSurroundings> {
+    const { profile, home, env, upstream } = this.#options;
+    const model = env['TURNTABLE_MODEL'] ?? process.env['TURNTABLE_MODEL'];
+    return {
+      home,
+      modelUrl: `http://127.0.0.1:${doorPorts.model}`,
+      format: formatFor(profile, await upstream()),
+      ...(model === undefined ? {} : { model }),
+    };
+  }
+
   #entry(): { nodePath: string; entryPath: string } {
     const { parts, profile } = this.#options;
     const entryPath = profile.locate(parts.agents.searchRoots);
     if (entryPath === undefined) {
-      throw new TurntableError('agentMissing', `${profile.displayName} is not installed: ${profile.installHint}`);
+      throw new TurntableError(
+        'agentMissing',
+        `${profile.displayName} is not installed: ${profile.installHint}`,
+      );
     }
     return { nodePath: parts.agents.nodePath, entryPath };
   }
@@ -108,8 +130,8 @@ export class AgentRunner {
       env: {
         ...sandboxEnvironment(home, this.#options.parts.agents.nodePath),
         TERM: 'xterm-256color',
-        ...profile.environment({ home, modelUrl: modelUrl() }),
-        ...env,
+        ...withoutProviders(env),
+        ...profile.environment(await this.#surroundings()),
       },
       terminal: terminalSize,
       stdin: undefined,
@@ -129,8 +151,9 @@ export class AgentRunner {
   }
 }
 
-function modelUrl(): string {
-  return `http://127.0.0.1:${doorPorts.model}`;
+/** Keys stay on the host. */
+function withoutProviders(env: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !providerVariables.has(name)));
 }
 
 /** Variables of every program in a sandbox: its home, a plain path, and the only way out. */
@@ -149,6 +172,8 @@ export function sandboxEnvironment(home: string, nodePath: string): Record<strin
     https_proxy: proxy,
     NO_PROXY: local,
     no_proxy: local,
+    // Without it Node's own fetch ignores the variables above.
+    NODE_USE_ENV_PROXY: '1',
     TURNTABLE: '1',
   };
 }

@@ -61,6 +61,7 @@ export async function branch(
     return { session, restoredProcesses: restored.processes, tookMs: performance.now() - startedMs, notes: restored.notes };
   } catch (error) {
     if (session.hasRuntime) await session.runtime.destroy().catch(() => {});
+    parts.authority.removeSession(session.id);
     parts.store.metadata.removeSession(session.id);
     parts.store.metadata.endIntent(intent);
     parts.dispatch({ type: 'session/removed', sessionId: session.id });

@@ -9,6 +9,7 @@ import { basename } from 'node:path';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import type { ExecAsk, Sentry } from '../inspector/sentry.ts';
+import { keyNames } from '../turns/upstreams.ts';
 import { branch } from './branch.ts';
 import { newId } from './ids.ts';
 import type { SessionParts } from './parts.ts';
@@ -240,6 +241,7 @@ export class SessionRegistry {
 
   async #discard(session: Session): Promise<void> {
     if (session.hasRuntime) await session.runtime.destroy();
+    this.#parts.authority.removeSession(session.id);
     this.#parts.store.files.forget(session.id);
     this.#parts.store.metadata.removeSession(session.id);
     this.#sessions.delete(session.id);
@@ -264,5 +266,5 @@ async function checkedWorkspace(path: string): Promise<string> {
 }
 
 function hasKey(env: Readonly<Record<string, string | undefined>>): boolean {
-  return ['ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'GEMINI_API_KEY'].some((name) => (env[name] ?? '') !== '');
+  return keyNames.some((name) => (env[name] ?? '') !== '');
 }

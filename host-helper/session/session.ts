@@ -15,6 +15,7 @@ import { agentStatePredicate } from '../agents/profile.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { AgentState, Conversation, ReachedHost, SessionState, Turn } from '../protocol/state.ts';
+import { keyNames } from '../turns/upstreams.ts';
 import type { MainLoopRequest, ModelEndpointHooks } from '../turns/model-endpoint.ts';
 
 /** After a reply without tool calls, how long the agent gets to exit before its last turn is closed. */
@@ -72,7 +73,8 @@ export class Session {
           profile,
           home: record.home,
           workspace: record.workspace,
-          env: this.env,
+          env: withoutKeys(this.env),
+          upstream: () => parts.upstream(this.#record.upstream, this.env),
           onExit: (exitCode) => this.#agentEnded(exitCode),
         })
       : undefined;
@@ -418,6 +420,12 @@ export class Session {
     this.#record = record;
     this.parts.store.metadata.putSession(record.id, JSON.stringify(record));
   }
+}
+
+/** The agent has placeholder keys of its own; the real ones are set on its requests outside. */
+function withoutKeys(env: Readonly<Record<string, string>>): Record<string, string> {
+  const hidden: readonly string[] = [...keyNames, 'OPENAI_BASE_URL', 'ANTHROPIC_BASE_URL', 'GOOGLE_GEMINI_BASE_URL'];
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !hidden.includes(name)));
 }
 
 function labelOf(conversation: Conversation): string {

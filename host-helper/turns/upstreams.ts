@@ -6,6 +6,19 @@
 import { TurntableError } from '../protocol/errors.ts';
 import type { Upstream } from './model-endpoint.ts';
 
+/** Variables that say where model requests go and with which key. They stay on the host: the sandbox is told of its endpoint instead. */
+export const providerVariables: ReadonlySet<string> = new Set([
+  'OPENAI_API_KEY',
+  'OPENAI_BASE_URL',
+  'ANTHROPIC_API_KEY',
+  'ANTHROPIC_BASE_URL',
+  'GEMINI_API_KEY',
+  'GOOGLE_GEMINI_BASE_URL',
+]);
+
+/** Variables that hold keys of providers. They are used on the host and kept out of every sandbox. */
+export const keyNames = ['ANTHROPIC_API_KEY', 'OPENAI_API_KEY', 'GEMINI_API_KEY'] as const;
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /** Throws `invalidParams` for a name that is none of these. */

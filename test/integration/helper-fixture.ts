@@ -9,31 +9,67 @@ import { watchState, type WatchedState } from '../../host-helper/demo/sample-ses
 import type { Client } from '../../host-helper/protocol/client.ts';
 import type { ResultOf } from '../../host-helper/protocol/methods.ts';
 
+/** The helper that the tests of one file share: each has its own workspace and its own sessions in it. */
+let sharedHelper: Promise<{ helper: HelperProcess; directory: string }> | undefined;
+
+async function startShared(): Promise<{ helper: HelperProcess; directory: string }> {
+  const directory = await temporaryDirectory();
+  return { helper: await HelperProcess.up(join(directory, 'state')), directory };
+}
+
+/** To be called once in each file that uses `shared`, as its last hook. */
+export async function closeShared(): Promise<void> {
+  const shared = await sharedHelper;
+  sharedHelper = undefined;
+  await shared?.helper.down();
+  if (shared) await rm(shared.directory, { recursive: true, force: true });
+}
+
+// Not the system's temporary directory: a tmpfs cannot hold what overlayfs writes into uppers on every kernel.
+function temporaryDirectory(): Promise<string> {
+  return mkdtemp('/var/tmp/turntable-test-');
+}
+
 export class HelperFixture {
   readonly directory: string;
   readonly workspace: string;
+  readonly #own: boolean;
   #helper: HelperProcess | undefined;
+  readonly #sessions: string[] = [];
 
-  private constructor(directory: string) {
+  private constructor(directory: string, own: boolean) {
     this.directory = directory;
     this.workspace = join(directory, 'project');
+    this.#own = own;
   }
 
-  /** A workspace of three small files and a running helper; all gone after the test. */
-  static async create(context: TestContext): Promise<HelperFixture> {
-    // Not the system's temporary directory: a tmpfs cannot hold what overlayfs writes into uppers on every kernel.
-    const fixture = new HelperFixture(await mkdtemp('/var/tmp/turntable-test-'));
+  /** A workspace of three small files, and the file's shared helper. */
+  static async shared(context: TestContext): Promise<HelperFixture> {
+    const { helper } = await (sharedHelper ??= startShared());
+    const fixture = await HelperFixture.#make(context, false);
+    fixture.#helper = helper;
+    return fixture;
+  }
+
+  /** The same with a helper of its own, for tests that end it. */
+  static async own(context: TestContext): Promise<HelperFixture> {
+    const fixture = await HelperFixture.#make(context, true);
+    await fixture.up();
+    return fixture;
+  }
+
+  static async #make(context: TestContext, own: boolean): Promise<HelperFixture> {
+    const fixture = new HelperFixture(await temporaryDirectory(), own);
     context.after(() => fixture.close());
     await mkdir(join(fixture.workspace, 'src'), { recursive: true });
     await writeFile(join(fixture.workspace, 'README.md'), '# project\n');
     await writeFile(join(fixture.workspace, 'src/one.txt'), 'one\n');
     await writeFile(join(fixture.workspace, 'src/two.txt'), 'two\n');
-    await fixture.up();
     return fixture;
   }
 
   get stateDirectory(): string {
-    return join(this.directory, 'state');
+    return this.#own ? join(this.directory, 'state') : (this.#helper?.stateDirectory ?? '');
   }
 
   get client(): Client {
@@ -60,7 +96,9 @@ export class HelperFixture {
   }
 
   async start(workspace = this.workspace): Promise<string> {
-    return (await this.client.request('session/start', { workspace, agent: 'none' })).sessionId;
+    const { sessionId } = await this.client.request('session/start', { workspace, agent: 'none' });
+    this.#sessions.push(sessionId);
+    return sessionId;
   }
 
   async exec(sessionId: string, script: string): Promise<ResultOf<'session/exec'>> {
@@ -75,8 +113,12 @@ export class HelperFixture {
   }
 
   async close(): Promise<void> {
-    if (!this.#helper) await this.up();
-    await this.#helper?.down();
+    if (this.#own) {
+      if (!this.#helper) await this.up();
+      await this.#helper?.down();
+    } else {
+      for (const sessionId of this.#sessions) await this.client.request('session/remove', { sessionId }).catch(() => {});
+    }
     await rm(this.directory, { recursive: true, force: true });
   }
 }

@@ -3,11 +3,14 @@
 import assert from 'node:assert/strict';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { test, type TestContext } from 'node:test';
+import { after, test, type TestContext } from 'node:test';
+import { z } from 'zod';
 import { cliPath, turntable } from '../../host-helper/demo/helper-process.ts';
 import { treeDigest } from '../../host-helper/demo/tree-digest.ts';
 import { TurntableError } from '../../host-helper/protocol/errors.ts';
-import { HelperFixture } from './helper-fixture.ts';
+import { closeShared, HelperFixture } from './helper-fixture.ts';
+
+after(closeShared);
 
 const options = process.getuid?.() === 0 ? {} : { skip: 'needs root' };
 
@@ -29,7 +32,7 @@ async function canDump(fixture: HelperFixture, context: TestContext): Promise<bo
 }
 
 test('a turn that only looks is classified none and reuses the checkpoint before it', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   await fixture.exec(session, 'true');
   const { turn } = await fixture.exec(session, 'ls -la; cat README.md; grep -r one src; test -e nothing');
@@ -41,7 +44,7 @@ test('a turn that only looks is classified none and reuses the checkpoint before
 });
 
 test('a turn that makes and removes a file is nothing', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   await fixture.exec(session, 'true');
   const { turn } = await fixture.exec(session, 'touch src/new && rm src/new && mkdir d && rmdir d');
@@ -50,7 +53,7 @@ test('a turn that makes and removes a file is nothing', options, async (context)
 });
 
 test("changes stay in the session, and the developer's folder is not touched", options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const before = await treeDigest(fixture.workspace);
   const session = await fixture.start();
   const { turn } = await fixture.exec(session, 'echo more >> src/one.txt; rm src/two.txt; echo new > src/three.txt; echo tool > /usr/local/bin/tool');
@@ -68,7 +71,7 @@ test("changes stay in the session, and the developer's folder is not touched", o
 });
 
 test('a rewind brings files back, sets later turns aside, and can be undone', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   const first = await fixture.exec(session, 'echo 1 > a; mkdir -p deep/er; echo x > deep/er/x; ln -s a link; ln a hard');
   await fixture.exec(session, 'rm -rf deep link; echo 2 > a; mv src moved; echo tool > /usr/local/bin/tool');
@@ -84,7 +87,7 @@ test('a rewind brings files back, sets later turns aside, and can be undone', op
 });
 
 test('a process that outlives its turn comes back with its memory', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   if (!(await canDump(fixture, context))) return;
   const session = await fixture.start();
   const { turn, exitCode } = await fixture.exec(session, startServer);
@@ -102,7 +105,7 @@ test('a process that outlives its turn comes back with its memory', options, asy
 });
 
 test('a branch has the state of its turn, and both sessions go their own ways', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   if (!(await canDump(fixture, context))) return;
   const session = await fixture.start();
   const { turn } = await fixture.exec(session, `echo shared > a; ${startServer}`);
@@ -119,7 +122,7 @@ test('a branch has the state of its turn, and both sessions go their own ways', 
 });
 
 test('restored processes may still start programs, and are still asked about', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   if (!(await canDump(fixture, context))) return;
   const session = await fixture.start();
   const { turn } = await fixture.exec(
@@ -131,12 +134,12 @@ test('restored processes may still start programs, and are still asked about', o
 });
 
 test('a person decides about a push: deny stops it, allow once lets exactly that one run', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   await fixture.output(session, 'git init -q --bare /tmp/remote.git && git init -q . && git -c user.name=a -c user.email=a@b commit -q --allow-empty -m x && git remote add origin /tmp/remote.git');
   const watched = await fixture.watch();
   const denied = fixture.exec(session, 'git push origin HEAD:refs/heads/main');
-  const first = await watched.until('an approval', 20_000, (state) => Object.values(state.approvals).find((each) => each.state === 'pending'));
+  const first = await watched.until('an approval', 20_000, (state) => Object.values(state.approvals).find((each) => each.sessionId === session && each.state === 'pending'));
   assert.equal(first.subject.kind, 'exec');
   assert.ok(first.subject.kind === 'exec' && first.subject.argv.includes('push'));
   await fixture.client.request('approval/answer', { id: first.id, decision: 'deny', reason: 'not now' });
@@ -144,7 +147,7 @@ test('a person decides about a push: deny stops it, allow once lets exactly that
   await assert.rejects(fixture.client.request('approval/answer', { id: first.id, decision: 'allow' }), { code: 'approvalSettled' });
 
   const allowed = fixture.exec(session, 'git push origin HEAD:refs/heads/main');
-  const second = await watched.until('another approval', 20_000, (state) => Object.values(state.approvals).find((each) => each.state === 'pending'));
+  const second = await watched.until('another approval', 20_000, (state) => Object.values(state.approvals).find((each) => each.sessionId === session && each.state === 'pending'));
   await fixture.client.request('approval/answer', { id: second.id, decision: 'allow', scope: 'once' });
   assert.equal((await allowed).exitCode, 0);
   const audit = await fixture.client.request('audit', { sessionId: session });
@@ -153,11 +156,11 @@ test('a person decides about a push: deny stops it, allow once lets exactly that
 });
 
 test('the only way out is asked about, and a no is a no', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   const watched = await fixture.watch();
   const fetched = fixture.exec(session, `${process.execPath} -e 'const r = require("node:http").get({ host: "127.0.0.1", port: 4142, path: "http://example.com/" }, (m) => { console.log(m.statusCode); }); r.on("error", () => process.exit(7))'`);
-  const approval = await watched.until('an approval', 20_000, (state) => Object.values(state.approvals).find((each) => each.state === 'pending'));
+  const approval = await watched.until('an approval', 20_000, (state) => Object.values(state.approvals).find((each) => each.sessionId === session && each.state === 'pending'));
   assert.deepEqual(approval.subject, { kind: 'network', host: 'example.com', port: 80, method: 'GET' });
   await fixture.client.request('approval/answer', { id: approval.id, decision: 'deny' });
   const result = await fetched;
@@ -167,7 +170,7 @@ test('the only way out is asked about, and a no is a no', options, async (contex
 });
 
 test("a person's edit in the session's folder survives a rewind, and a conflict is asked about first", options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   const { turn } = await fixture.exec(session, 'echo agent > a');
   await fixture.exec(session, 'echo later > src/one.txt');
@@ -186,7 +189,7 @@ test("a person's edit in the session's folder survives a rewind, and a conflict 
 });
 
 test('apply carries changes into the folder after a preview, and is undone', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   await fixture.exec(session, 'echo more >> src/one.txt; rm src/two.txt; mkdir -p new; echo file > new/file; echo tool > /usr/local/bin/tool');
   const preview = await fixture.client.request('apply/preview', { sessionId: session });
@@ -202,7 +205,7 @@ test('apply carries changes into the folder after a preview, and is undone', opt
 });
 
 test('a helper killed during a turn loses no checkpoint, and the sandbox goes on under the next one', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.own(context);
   const session = await fixture.start();
   const { turn } = await fixture.exec(session, 'echo kept > a');
   const running = fixture.exec(session, 'echo started > b; sleep 2; echo finished > c').catch((error: unknown) => error);
@@ -220,7 +223,7 @@ test('a helper killed during a turn loses no checkpoint, and the sandbox goes on
 });
 
 test('a second helper on the same state directory is refused with the first one unharmed', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.own(context);
   const session = await fixture.start();
   const { spawnSync } = await import('node:child_process');
   const main = join(import.meta.dirname, '../../host-helper/main.ts');
@@ -231,16 +234,17 @@ test('a second helper on the same state directory is refused with the first one 
 });
 
 test('a workspace that is missing, a file or a system folder is refused and nothing stays', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   for (const workspace of [join(fixture.directory, 'nowhere'), join(fixture.workspace, 'README.md'), '/etc']) {
     await assert.rejects(fixture.start(workspace), { code: 'workspaceInvalid' });
   }
   await assert.rejects(fixture.client.request('session/start', { workspace: fixture.workspace, agent: 'nobody' }), { code: 'agentUnknown' });
-  assert.deepEqual(Object.keys((await fixture.watch()).subscription.state.sessions), []);
+  const sessions = Object.values((await fixture.watch()).subscription.state.sessions);
+  assert.ok(sessions.every((each) => !each.workspace.startsWith(fixture.directory)));
 });
 
 test('two sessions on the same folder do not see each other', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const [one, two] = [await fixture.start(), await fixture.start()];
   await fixture.exec(one, 'echo 1 > a');
   await fixture.exec(two, 'test ! -e a && echo 2 > a');
@@ -249,7 +253,7 @@ test('two sessions on the same folder do not see each other', options, async (co
 });
 
 test('a stopped session is resumed at its head', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   const session = await fixture.start();
   await fixture.exec(session, 'echo kept > a');
   await fixture.client.request('session/stop', { sessionId: session });
@@ -259,15 +263,17 @@ test('a stopped session is resumed at its head', options, async (context) => {
 });
 
 test('the CLI drives a session from start to rewind in JSON', options, async (context) => {
-  const fixture = await HelperFixture.create(context);
+  const fixture = await HelperFixture.shared(context);
   assert.ok(cliPath());
   const state = ['--state-dir', fixture.stateDirectory, '--json'];
   const started = await turntable(['session', 'start', '--workspace', fixture.workspace, '--no-agent', ...state]);
   assert.equal(started.code, 0, started.stderr);
-  const executed = await turntable(['exec', 'last', ...state, '--', 'sh', '-c', 'echo x > x; exit 3']);
+  const { sessionId: session } = z.object({ sessionId: z.string() }).parse(JSON.parse(started.stdout));
+  const executed = await turntable(['exec', session, ...state, '--', 'sh', '-c', 'echo x > x; exit 3']);
   assert.equal(executed.code, 3, executed.stderr);
-  const turns = await turntable(['turns', 'last', ...state]);
+  const turns = await turntable(['turns', session, ...state]);
   assert.equal(turns.code, 0, turns.stderr);
-  const rewound = await turntable(['rewind', 'last', 'start', '--yes', ...state]);
+  const rewound = await turntable(['rewind', session, 'start', '--yes', ...state]);
   assert.equal(rewound.code, 0, rewound.stderr);
+  await fixture.client.request('session/remove', { sessionId: session });
 });
