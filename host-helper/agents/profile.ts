@@ -7,7 +7,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 
-import type { WireFormat } from '../turns/model-endpoint.ts';
+import type { Upstream, WireFormat } from '../turns/model-endpoint.ts';
 
 /** Where the agent will live and whom it will talk to, all as the sandbox sees it. */
 export interface AgentSurroundings {
@@ -59,6 +59,11 @@ export interface AgentProfile {
   resume(launch: AgentLaunch): readonly string[];
   /** Directories and files relative to home (or absolute) that hold its transcript, caches and book-keeping. A `*` stands for any characters within one name. */
   readonly statePaths: readonly string[];
+}
+
+/** The format that the agent is to speak: the first of its own for which there is a provider, so that any one key is enough. */
+export function formatFor(profile: AgentProfile, upstream: Pick<Upstream, 'baseUrls'>): WireFormat {
+  return profile.formats.find((format) => upstream.baseUrls[format] !== undefined) ?? profile.formats[0];
 }
 
 /** What a resumed agent is told when the developer said nothing else. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { agentStatePredicate, continuePrompt } from '../../../host-helper/agents/profile.ts';
+import { agentStatePredicate, continuePrompt, formatFor } from '../../../host-helper/agents/profile.ts';
 import type { AgentProfile } from '../../../host-helper/agents/profile.ts';
 import { agentProfiles, defaultAgentName } from '../../../host-helper/agents/profiles.ts';
 
@@ -96,4 +96,21 @@ test('the locked bundle names no registry', () => {
     'utf8',
   );
   assert.ok(!lock.includes('"resolved"'));
+});
+
+test('an agent speaks the first of its formats for which there is a provider', () => {
+  assert.equal(
+    formatFor(profile('pi'), { baseUrls: { 'anthropic-messages': 'https://a.example' } }),
+    'anthropic-messages',
+  );
+  assert.equal(
+    formatFor(profile('pi'), {
+      baseUrls: { gemini: 'https://g.example', 'openai-chat': 'https://o.example' },
+    }),
+    'openai-chat',
+  );
+  assert.equal(
+    formatFor(profile('codex'), { baseUrls: { gemini: 'https://g.example' } }),
+    'openai-responses',
+  );
 });
