@@ -124,13 +124,13 @@ export function activate(context: vscode.ExtensionContext): void {
     command('startSession', start),
     command('approvals', () => report.attempt(t('The answer did not get through'), () => approvals.pick())),
     command('openTimeline', () => panel.open()),
-    command('openTerminal', () => sessionVerbs.terminal()),
-    command('apply', () => sessionVerbs.apply()),
-    command('openSessionFolder', () => sessionVerbs['open-folder']()),
-    command('stopSession', () => sessionVerbs.stop()),
-    command('resumeSession', () => sessionVerbs.resume()),
-    command('prompt', () => sessionVerbs.prompt()),
-    command('removeSession', () => sessionVerbs.remove()),
+    command('openTerminal', (id) => sessionVerbs.terminal(sessionOf(id))),
+    command('apply', (id) => sessionVerbs.apply(sessionOf(id))),
+    command('openSessionFolder', (id) => sessionVerbs['open-folder'](sessionOf(id))),
+    command('stopSession', (id) => sessionVerbs.stop(sessionOf(id))),
+    command('resumeSession', (id) => sessionVerbs.resume(sessionOf(id))),
+    command('prompt', (id) => sessionVerbs.prompt(sessionOf(id))),
+    command('removeSession', (id) => sessionVerbs.remove(sessionOf(id))),
     command('backToNow', () => (selection.sessionId === null ? undefined : view.show(selection.sessionId, null))),
     command('startHelper', () => startHelper(connection)),
     command('nextStep', () => takeNextStep(connection)),
@@ -145,4 +145,8 @@ export function activate(context: vscode.ExtensionContext): void {
 function targetOf(value: unknown): TurnTarget | undefined {
   const target = targetSchema.safeParse(value);
   return target.success ? target.data : undefined;
+}
+
+function sessionOf(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
 }
