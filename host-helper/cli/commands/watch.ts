@@ -69,12 +69,18 @@ function showAction(cli: Cli, state: RootState, before: RootState | undefined, a
         say(`${formatStatus(session, style)}${session.detail ? ' ' + printable(session.detail) : ''}`);
       }
       return;
-    case 'agent/changed':
-      if (action.agent.status !== before?.sessions[action.sessionId]?.agent.status)
-        say(formatAgent(action.agent, style));
-      return;
+    case 'agent/changed': {
+      const earlier = before?.sessions[action.sessionId]?.agent.status;
+      // Thinking and running take turns all the time; the turns themselves tell that better.
+      const busy = (status: string | undefined): boolean => status === 'running' || status === 'thinking';
+      const { status } = action.agent;
+      if (status === earlier || (busy(status) && busy(earlier))) return;
+      return say(formatAgent(action.agent, style));
+    }
     case 'head/moved':
-      return say(style.faint(`head is turn ${action.head}`));
+      // Going on is what heads do; going back is news.
+      if (action.head === session?.turns.at(-1)?.id) return;
+      return say(`back at turn ${action.head}`);
     case 'turn/set': {
       const { turn } = action;
       const earlier = before?.sessions[action.sessionId]?.turns.find((each) => each.id === turn.id);

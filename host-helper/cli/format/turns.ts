@@ -30,7 +30,9 @@ export function treeRows(session: SessionState): TurnRow[] {
     rows.push({ turn, depth, onLine: line.has(turn.id) || isNext });
     const followers = (children.get(turn.id) ?? []).toSorted((a, b) => a.id - b.id);
     const straight =
-      followers.find((each) => line.has(each.id)) ?? (line.has(turn.id) ? undefined : followers[0]);
+      followers.find((each) => line.has(each.id)) ??
+      (turn.id === session.head ? followers.findLast((each) => each.state !== 'closed') : undefined) ??
+      (line.has(turn.id) ? undefined : followers[0]);
     if (straight) waiting.push({ turn: straight, depth });
     for (const side of followers.toReversed()) {
       if (side !== straight) waiting.push({ turn: side, depth: depth + 1 });
