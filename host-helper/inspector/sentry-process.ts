@@ -32,7 +32,7 @@ type ExecKilled = { sandbox: number; pid: number; program: string; reason: strin
 
 interface Request {
   readonly what: string;
-  readonly settle: (frame: ReceivedFrame) => void;
+  readonly settle: (payload: Buffer) => void;
   readonly fail: (error: Error) => void;
 }
 
@@ -93,7 +93,10 @@ class SentryProcess implements Sentry {
     });
     this.#exited = new Promise((settle) => {
       child.once('error', (error) => (this.#died(error.message), settle()));
-      child.once('close', (code, signal) => (this.#died(`it ended with ${signal ?? String(code)}`), settle()));
+      child.once(
+        'close',
+        (code, signal) => (this.#died(`it ended with ${signal ?? String(code)}`), settle()),
+      );
     });
     child.stdin.on('error', (error) => this.#died(error.message));
     child.stdout.on('data', (piece: Buffer) => this.#receive(piece));
@@ -116,27 +119,34 @@ class SentryProcess implements Sentry {
       cgroupPathLength: cgroupPath.length,
       rootCount: request.roots.length,
     });
-    await this.#request(frameTypes.watch, request.sandbox, 'watch a sandbox', [head, cgroupPath, ...roots]);
+    await this.#request(frameTypes.watch, request.sandbox, 'watch a sandbox', nothing, [
+      head,
+      cgroupPath,
+      ...roots,
+    ]);
   }
 
   async unwatch(sandbox: number): Promise<void> {
-    await this.#request(frameTypes.unwatch, sandbox, 'stop watching a sandbox');
-    this.#gatherers.delete(sandbox);
+    await this.#request(frameTypes.unwatch, sandbox, 'stop watching a sandbox', () =>
+      this.#gatherers.delete(sandbox),
+    );
   }
 
   async fence(sandbox: number): Promise<Observation> {
-    const last = await this.#request(frameTypes.fence, sandbox, 'tell what a sandbox did');
-    return this.#gatherer(sandbox).finish(last.payload);
+    return this.#request(frameTypes.fence, sandbox, 'tell what a sandbox did', (last) =>
+      this.#gatherer(sandbox).finish(last),
+    );
   }
 
   async guard(sandbox: number, listenerPath: string): Promise<void> {
-    await this.#request(frameTypes.guard, sandbox, 'guard the execs of a sandbox', [listenerPath]);
+    await this.#request(frameTypes.guard, sandbox, 'guard the execs of a sandbox', nothing, [listenerPath]);
   }
 
   async reguard(sandbox: number): Promise<readonly number[]> {
-    const reply = await this.#request(frameTypes.reguard, sandbox, 'guard running processes');
-    const reader = new PayloadReader(reply.payload);
-    return reader.u32s(reader.struct(structs.reguarded).count);
+    return this.#request(frameTypes.reguard, sandbox, 'guard running processes', (reply) => {
+      const reader = new PayloadReader(reply);
+      return reader.u32s(reader.struct(structs.reguarded).count);
+    });
   }
 
   answer(answer: ExecAnswer): void {
@@ -180,18 +190,20 @@ class SentryProcess implements Sentry {
     if (this.#death === undefined && !this.#closing) this.#child.stdin.write(frame);
   }
 
-  #request(
+  /** `read` runs as soon as the reply is there, before any frame that follows it is looked at. */
+  #request<T>(
     type: number,
     sandbox: number,
     what: string,
+    read: (payload: Buffer) => T,
     parts: readonly (Buffer | string)[] = [],
-  ): Promise<ReceivedFrame> {
+  ): Promise<T> {
     if (this.#death !== undefined || this.#closing)
       return Promise.reject(failure(what, this.#death ?? 'it was closed'));
     const number = this.#nextRequest++;
     const frame = packFrame(type, number, sandbox, parts);
     return new Promise((settle, fail) => {
-      this.#requests.set(number, { what, settle, fail });
+      this.#requests.set(number, { what, settle: (payload) => settle(read(payload)), fail });
       this.#write(frame);
     });
   }
@@ -224,10 +236,10 @@ class SentryProcess implements Sentry {
     const request = this.#requests.get(frame.request);
     this.#requests.delete(frame.request);
     if (!request) throw new Error(`nobody waits for a frame of type ${frame.type}`);
-    if (frame.type !== frameTypes.done) return request.settle(frame);
+    if (frame.type !== frameTypes.done) return request.settle(frame.payload);
     const reader = new PayloadReader(frame.payload);
     const done = reader.struct(structs.done);
-    if (done.status === 0) return request.settle(frame);
+    if (done.status === 0) return request.settle(frame.payload);
     const message = reader.text(done.messageLength);
     request.fail(failure(request.what, `${message}: ${getSystemErrorName(-done.status)}`));
   }
@@ -306,6 +318,8 @@ function readKilled(sandbox: number, payload: Buffer): ExecKilled {
   const reason = killReasons[killed.reason] ?? `reason ${killed.reason}`;
   return { sandbox, pid: killed.pid, program: reader.text(killed.programLength), reason };
 }
+
+function nothing(): void {}
 
 function failure(what: string, detail: string): TurntableError {
   return new TurntableError(

@@ -19,7 +19,10 @@ export interface WatchRequest {
   readonly sandbox: number;
   readonly cgroupId: bigint;
   readonly cgroupPath: string;
-  /** Directories whose inodes' changes are hinted (uppers and plain roots). `root` numbers are the caller's. */
+  /**
+   * Directories whose inodes' changes are hinted (uppers and plain roots), at most 32, on a file system that is mounted
+   * now. `root` numbers are the caller's. A change below nested roots is told for the innermost one alone.
+   */
   readonly roots: readonly { readonly root: number; readonly path: string }[];
 }
 
@@ -60,7 +63,10 @@ export interface Observation {
     readonly root: number;
     /** At least one inode below it changed (or may have). */
     readonly dirty: boolean;
-    /** Distinct inode numbers hinted, bounded; `overflow` when there were more. */
+    /**
+     * Distinct inode numbers hinted, at most 512; `overflow` when there were more. A file that was made and not
+     * written may show only by its directory's number.
+     */
     readonly inodes: readonly bigint[];
     readonly overflow: boolean;
   }[];

@@ -99,8 +99,6 @@ test('processes of a cgroup below the watched one count, those beside it do not'
 
 test('a fence lists what is alive, and its run count stays flat while it sleeps', { skip }, async (t) => {
   const { number, sandbox } = await watched(t);
-  const running = sandbox.start([bench.actor, 'guarded', '/nowhere']);
-  await running.ended;
   const sleeper = sandbox.start(['/bin/sh', '-c', 'echo up; exec sleep 1000']);
   await sleeper.line();
   let first = await sentry.fence(number);
@@ -201,6 +199,47 @@ test('an exec waits for its answer: allowed it runs, denied it fails with EPERM'
   assert.equal(asks[0]?.cwd, process.cwd());
   const seen = await sentry.fence(number);
   assert.ok(seen.executed.some(({ argv }) => argv[1] === 'yes'));
+});
+
+test('every way to name a program is resolved as the kernel does', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  const asks = answering(t, number, () => 'allow');
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  assert.equal(await actor.say('memory /bin/true'), 'exit 0');
+  assert.equal(await actor.say('relative /bin/true'), 'exit 0');
+  assert.equal(await actor.say('no-argv /bin/true'), 'exit 0');
+  assert.equal(await actor.say('chroot /bin/true'), 'exit 0');
+  assert.match(asks[0]?.program ?? '', /memfd:copy/);
+  assert.match(asks[1]?.program ?? '', /^(\/usr)?\/bin\/true$/);
+  assert.deepEqual(asks[2]?.argv, []);
+  assert.deepEqual([asks[3]?.program, asks[3]?.cwd], ['/bin/true', '/bin']);
+});
+
+test('arguments too long to be shown pass only by an answer for any arguments', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const socket = join(bench.directory, `guard-${number}`);
+  await sentry.guard(number, socket);
+  const decisions: ('allow' | 'remember')[] = ['allow', 'remember'];
+  const asks = answering(t, number, () => decisions.shift() ?? 'deny');
+  const actor = sandbox.start([bench.actor, 'guarded', socket]);
+  assert.equal(await actor.say('big /bin/true'), 'exit 125');
+  assert.equal(await actor.say('big /bin/true'), 'exit 0');
+  assert.equal(await actor.say('big /bin/true'), 'exit 0');
+  assert.deepEqual(
+    asks.map(({ argvTruncated }) => argvTruncated),
+    [true, true],
+  );
+});
+
+test('fences that follow each other closely keep their answers apart', { skip }, async (t) => {
+  const plain = bench.plain();
+  const { number, sandbox } = await watched(t, plain);
+  await sandbox.run('/bin/sh', '-c', `: > ${plain}/file`);
+  const [first, second] = await Promise.all([sentry.fence(number), sentry.fence(number)]);
+  assert.deepEqual([first, second].map(dirty), [[0], []]);
+  assert.deepEqual([first.executed.length, second.executed.length], [1, 0]);
 });
 
 test(

@@ -17,6 +17,7 @@
 #include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -160,18 +161,67 @@ static void tick(void)
           "timer");
 }
 
-/* Tries to execute each line of stdin ("[tick] program arg arg"); prints how each ended. */
+/* With three more arguments that together are longer than what an ask shows. */
+static void execute_big(char **argv, int argc)
+{
+    char *big = malloc(60001);
+    memset(big, 'x', 60000);
+    big[60000] = 0;
+    argv[argc++] = big;
+    argv[argc++] = big;
+    argv[argc++] = big;
+    argv[argc] = NULL;
+    execv(argv[0], argv);
+}
+
+static void execute_memory(char **argv)
+{
+    int from = open(argv[0], O_RDONLY), to = memfd_create("copy", MFD_CLOEXEC);
+    check(from >= 0 && to >= 0, "memfd");
+    while (sendfile(to, from, NULL, 1 << 20) > 0)
+        ;
+    syscall(SYS_execveat, to, "", argv, (char *[]){NULL}, AT_EMPTY_PATH);
+}
+
+static void execute_relative(char **argv)
+{
+    int directory = open("/bin", O_PATH | O_DIRECTORY);
+    syscall(SYS_execveat, directory, argv[0] + strlen("/bin/"), argv, (char *[]){NULL}, 0);
+}
+
+static void execute(const char *how, char **argv, int argc)
+{
+    if (strcmp(how, "tick") == 0)
+        tick();
+    if (strcmp(how, "big") == 0)
+        execute_big(argv, argc);
+    else if (strcmp(how, "memory") == 0)
+        execute_memory(argv);
+    else if (strcmp(how, "relative") == 0)
+        execute_relative(argv);
+    else if (strcmp(how, "no-argv") == 0)
+        execve(argv[0], (char *[]){NULL}, (char *[]){NULL});
+    else if (strcmp(how, "chroot") == 0 && chroot("/usr") == 0 && chdir("/bin") == 0)
+        execv("./true", argv);
+    else
+        execv(argv[0], argv);
+    _exit(errno == ENOSYS ? 121 : errno == EPERM ? 122 : errno == ENOENT ? 123 : errno == E2BIG ? 125 : 124);
+}
+
+/* Tries to execute each line of stdin ("[how] /program arg arg"); prints how each ended. */
 static void serve(void)
 {
     char line[4096];
     setvbuf(stdin, NULL, _IONBF, 0);
     while (fgets(line, sizeof(line), stdin)) {
-        char *argv[64], *start = line;
-        int argc = 0, status, ticking = strncmp(line, "tick ", 5) == 0;
-        if (ticking)
-            start += 5;
-        for (char *word = strtok(start, " \n"); word && argc < 63; word = strtok(NULL, " \n"))
-            argv[argc++] = word;
+        char *argv[64], *how = "plainly";
+        int argc = 0, status;
+        for (char *word = strtok(line, " \n"); word && argc < 60; word = strtok(NULL, " \n")) {
+            if (argc == 0 && !strchr(word, '/'))
+                how = word;
+            else
+                argv[argc++] = word;
+        }
         argv[argc] = NULL;
         if (argc == 0)
             continue;
@@ -180,10 +230,7 @@ static void serve(void)
             int null = open("/dev/null", O_RDWR);
             dup2(null, 0);
             dup2(null, 1);
-            if (ticking)
-                tick();
-            execv(argv[0], argv);
-            _exit(errno == ENOSYS ? 121 : errno == EPERM ? 122 : errno == ENOENT ? 123 : 124);
+            execute(how, argv, argc);
         }
         waitpid(child, &status, 0);
         if (WIFSIGNALED(status))
