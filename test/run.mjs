@@ -16,7 +16,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { parseArgs, styleText } from 'node:util';
-import { leftovers, traces } from './support/leftovers.ts';
+import { leftovers, noteNames, traces } from './support/leftovers.ts';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 
@@ -26,7 +26,7 @@ const suites = [
   {
     name: 'static',
     commands: {
-      'types are sound (tsc --build)': ['tsc', '--build'],
+      'types are sound (tsc --build)': ['tsc', '--build', '--pretty', 'false'],
       'lint finds nothing': ['eslint', '--cache', '--cache-location', '.cache/eslint/', '.'],
     },
     atOnce: 1,
@@ -94,8 +94,9 @@ const seconds = (ms) => `${(ms / 1000).toFixed(1)} s`;
 const shape = { passed: paint('green', '✓'), failed: paint('red', '✗'), skipped: paint('yellow', '–') };
 
 // A build machine runs nothing else; a developer's may have a helper at work, or a second run.
-const run = { runId, directory, alone: process.env.CI !== undefined };
+const run = { runId, directory, alone: process.env.CI !== undefined, names: new Set() };
 const before = traces(run);
+setInterval(() => noteNames(run), 500).unref();
 const plan = suites.map((suite) => ({ suite, jobs: jobsOf(suite) })).filter(({ jobs }) => jobs.length > 0);
 if (plan.length === 0)
   record({

@@ -14,29 +14,37 @@ export interface TestRun {
   readonly runId: string;
   /** Its TMPDIR. */
   readonly directory: string;
-  /** Nothing else of Turntable is at work here. Otherwise what has mounts outside of `directory` is another run's or a developer's helper. */
+  /** Nothing else of Turntable is at work here: whatever appears is the run's. Otherwise only what was seen to be its own is. */
   readonly alone: boolean;
+  /** What the names of the run's own namespaces and cgroups contain; filled by `noteNames`. */
+  readonly names: Set<string>;
 }
 
-/** Lines that name each thing of Turntable on this machine. */
+/** Learns how the sandboxes of a run are called from what is mounted in its directory: …/sandboxes/ID/…, and namespaces NAME-ID. Call it now and then. */
+export function noteNames(run: TestRun): void {
+  const own = mountPoints().filter((path) => path.startsWith(run.directory));
+  const ids = new Set(
+    own.map((path) => /\/sandboxes\/([^/]+)\//.exec(path)?.[1]).filter((id) => id !== undefined),
+  );
+  for (const id of ids) {
+    run.names.add(id);
+    for (const name of networkNamespaces())
+      if (name.endsWith(`-${id}`)) run.names.add(name.slice(0, -id.length - 1));
+  }
+}
+
+/** Lines that name each thing of Turntable on this machine that may be the run's. */
 export function traces(run: TestRun): Set<string> {
-  const mounted = mountPoints();
-  const foreign = run.alone
-    ? []
-    : mounted.filter((path) => !path.startsWith(run.directory) && !path.startsWith('/run/netns/'));
   const named = [
-    ...mounted.map((path) => `mount ${path}`),
+    ...mountPoints().map((path) => `mount ${path}`),
     ...networkNamespaces().map((name) => `network namespace ${name}`),
     ...cgroups('/sys/fs/cgroup', cgroupDepth),
   ];
-  const foreignNames = installationsOf(foreign, networkNamespaces());
-  return new Set([
-    ...named.filter(
-      (trace) =>
-        !foreign.includes(trace.replace('mount ', '')) && !foreignNames.some((name) => trace.includes(name)),
-    ),
-    ...processes(run),
-  ]);
+  const mine = (trace: string): boolean =>
+    run.alone ||
+    trace.startsWith(`mount ${run.directory}`) ||
+    [...run.names].some((name) => trace.includes(name));
+  return new Set([...named.filter(mine), ...processes(run)]);
 }
 
 /** What is there now and was not in `before`, after giving it `patienceMs` to go away. */
@@ -51,16 +59,6 @@ export async function leftovers(
     if (left.length === 0 || Date.now() >= deadline) return left;
     await sleep(250);
   }
-}
-
-/** The common prefix (one state directory's) of namespaces whose sandboxes are mounted at `paths`: …/sandboxes/ID/… and PREFIX-ID. */
-function installationsOf(paths: readonly string[], namespaces: readonly string[]): string[] {
-  const ids = new Set(
-    paths.map((path) => /\/sandboxes\/([^/]+)\//.exec(path)?.[1]).filter((id) => id !== undefined),
-  );
-  return namespaces.flatMap((name) =>
-    [...ids].filter((id) => name.endsWith(`-${id}`)).map((id) => name.slice(0, -id.length - 1)),
-  );
 }
 
 function mountPoints(): string[] {

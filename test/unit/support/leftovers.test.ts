@@ -6,7 +6,12 @@ import { once } from 'node:events';
 import { describe, test } from 'node:test';
 import { leftovers, traces } from '../../support/leftovers.ts';
 
-const run = { runId: `guard-${process.pid}`, directory: '/nowhere/turntable', alone: false };
+const run = {
+  runId: `guard-${process.pid}`,
+  directory: '/nowhere/turntable',
+  alone: false,
+  names: new Set<string>(),
+};
 
 function sleeper(runId: string): ReturnType<typeof spawn> {
   return spawn('sleep', ['60'], {
