@@ -309,6 +309,8 @@ export class Session {
   nextEpoch(): void {
     this.#epoch += 1;
     clearTimeout(this.#lastTurnTimer);
+    // The next endpoint counts its requests from the start.
+    this.#turnByRequest.clear();
     this.#takeReached();
   }
 
