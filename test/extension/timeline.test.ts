@@ -15,11 +15,13 @@ describe('the timeline', { skip: reason ?? false }, () => {
   let folder: Folder;
   let server: CodeServer;
   let browser: Browser;
+  let page: Page;
 
   before(async () => {
     folder = await makeFolder();
     server = await startCodeServer({ vsix: vsixPath, workspace: folder.workspace, settings: { 'turntable.socketPath': folder.socketPath } });
     browser = await openBrowser();
+    page = await openPage(browser, server);
   });
 
   after(async () => {
@@ -28,19 +30,28 @@ describe('the timeline', { skip: reason ?? false }, () => {
     await folder[Symbol.asyncDispose]();
   });
 
-  /** A fresh recording and a fresh window for each test; a picture of the window when it fails. */
+  /** A fresh recording for each test, in one window: loading it takes longer than any test. A picture when it fails. */
   async function inWindow(name: string, body: (page: Page, helper: FixtureHelper) => Promise<void>): Promise<void> {
     await using helper = new FixtureHelper({ socketPath: folder.socketPath, workspace: folder.workspace });
     await helper.listening;
-    const page = await openPage(browser, server);
     try {
+      await settle();
       await body(page, helper);
     } catch (error) {
       await screenshot(page, `failed-${name}`);
+      // What a failed test left open must not fail the next.
+      await page.reload();
       throw error;
-    } finally {
-      await page.close();
     }
+  }
+
+  /** The recorded session, at now. */
+  async function settle(): Promise<void> {
+    const frame = await openTimeline(page);
+    await frame.getByLabel('Session', { exact: true }).selectOption(sessionId, { timeout: 60_000 });
+    await frame.locator('.lost').waitFor({ state: 'detached' });
+    await frame.getByRole('slider').press('End');
+    await frame.getByText('Previewing turn').waitFor({ state: 'detached' });
   }
 
   test('shows the turns newest first, folds the quiet ones, and hangs the branch on its turn', () =>
@@ -151,7 +162,7 @@ describe('the timeline', { skip: reason ?? false }, () => {
       const card = frame.locator('turntable-ask-card');
       await card.waitFor();
       assert.deepEqual(await card.locator('.chips li').allInnerTexts(), ['push', 'origin', 'fix/login']);
-      assert.equal(await card.getByRole('button').first().innerText(), 'Deny');
+      assert.equal(await card.locator('vscode-button').first().innerText(), 'Deny');
       await frame.locator('.item[data-turn="12"]').focus();
       await page.keyboard.press('Enter');
       await until(() => card.evaluate((host) => host.shadowRoot?.activeElement?.classList.contains('deny') === true));
@@ -177,13 +188,15 @@ describe('the timeline', { skip: reason ?? false }, () => {
 
   test('a notification that was closed does not lose the request: the command still answers it', () =>
     inWindow('approvals-command', async (page, helper) => {
-      await page.locator('.notification-toast').filter({ hasText: 'opencode wants to run' }).waitFor({ timeout: 60_000 });
+      helper.act({ type: 'approval/set', approval: { ...pushApproval(folder.workspace, Date.now()), state: 'withdrawn' } });
+      helper.act({ type: 'approval/set', approval: { ...pushApproval(folder.workspace, Date.now()), id: 'third' } });
+      await page.locator('.notification-toast').filter({ hasText: 'opencode wants to run' }).first().waitFor();
       await runCommand(page, 'Notifications: Clear All Notifications');
       await page.locator('.statusbar-item').filter({ hasText: '1 waits for you' }).waitFor();
       await runCommand(page, 'Turntable: Answer What Waits for You…');
       await page.locator('.quick-input-list .monaco-list-row').filter({ hasText: 'Allow for this session' }).click();
       await until(() => helper.askedFor('approval/answer').length === 1);
-      assert.deepEqual(helper.askedFor('approval/answer')[0], { id: 'push', decision: 'allow', scope: 'session' });
+      assert.deepEqual(helper.askedFor('approval/answer')[0], { id: 'third', decision: 'allow', scope: 'session' });
     }));
 
   test('wide, it says why the turn was checkpointed so and what a rewind would do, and opens files as diffs', () =>
@@ -202,6 +215,7 @@ describe('the timeline', { skip: reason ?? false }, () => {
   test('text stands out enough in every theme', async () => {
     for (const theme of ['Dark Modern', 'Light Modern', 'Default High Contrast', 'Default High Contrast Light']) {
       await server.change({ 'workbench.colorTheme': theme });
+      await page.reload();
       await inWindow(`theme-${theme}`, async (page) => {
         const frame = await openTimeline(page);
         await frame.locator('[data-turn="6"]').click();

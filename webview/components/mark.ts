@@ -62,7 +62,7 @@ export const markStyles = css`
     stroke-linecap: round;
     stroke-width: 1.8;
   }
-  .mark.aside .ring {
+  .mark.aside .ring:not(.fill) {
     stroke-dasharray: 2.5 2;
   }
   .mark.open .dot {

@@ -87,9 +87,19 @@ export class SessionHeader extends LitElement {
         margin-top: 2px;
       }
       .waiting {
-        color: var(--tt-caution);
+        align-items: center;
+        color: var(--tt-text);
+        display: flex;
         font-weight: 600;
+        gap: 5px;
         white-space: nowrap;
+      }
+      .waiting::before {
+        background: var(--tt-ask);
+        border-radius: 50%;
+        content: '';
+        height: 8px;
+        width: 8px;
       }
       .notice {
         border-left: 3px solid var(--tt-caution);

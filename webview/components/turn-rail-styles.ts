@@ -125,6 +125,9 @@ export const railStyles = css`
   .offshoot {
     min-height: 32px;
   }
+  .offshoot .gutter.first::before {
+    display: none;
+  }
   .offshoot .body {
     padding: 5px 12px 5px 4px;
   }

@@ -69,6 +69,7 @@ export class TurnRail extends LitElement {
       toggled: this.toggled,
       selected: this.turn,
     });
+    if (changed.get('session')?.id !== undefined && changed.get('session')?.id !== this.session.id) this.active = undefined;
     if (changed.has('turn')) this.active = this.turn === null ? this.#rows[0]?.key : `turn-${this.turn}`;
     if (!this.#rows.some((row) => row.key === this.active)) this.active = this.#rows[0]?.key;
   }
@@ -115,9 +116,9 @@ export class TurnRail extends LitElement {
       case 'fold':
         return this.#fold(row, later, index);
       case 'aside':
-        return this.#aside(row, later);
+        return this.#aside(row, later, index);
       case 'branch':
-        return this.#branch(row, later);
+        return this.#branch(row, later, index);
     }
   }
 
@@ -136,6 +137,7 @@ export class TurnRail extends LitElement {
         aria-current=${row.head && !asking ? 'step' : nothing}
         tabindex=${this.active === row.key ? 0 : -1}
         data-turn=${turn.id}
+        @focus=${() => (this.active = row.key)}
         @click=${() => this.#pick(row)}
       >
         ${this.#gutter(index, later, aside, svg`${markShape(markOf(turn, asking), aside)}`)}
@@ -181,6 +183,7 @@ export class TurnRail extends LitElement {
         aria-expanded=${row.expanded}
         aria-label=${t('Turns {0} to {1}, {2}, nothing to keep', first?.id ?? 0, last?.id ?? 0, titles)}
         tabindex=${this.active === row.key ? 0 : -1}
+        @focus=${() => (this.active = row.key)}
         @click=${() => this.#pick(row)}
       >
         ${this.#gutter(index, later, row.aside, svg`${markShape('none', row.aside)}`)}
@@ -198,7 +201,7 @@ export class TurnRail extends LitElement {
     `;
   }
 
-  #aside(row: Extract<RailRow, { kind: 'aside' }>, later: boolean): TemplateResult {
+  #aside(row: Extract<RailRow, { kind: 'aside' }>, later: boolean, index: number): TemplateResult {
     const words = row.turns.length === 1 ? t('1 turn set aside') : t('{0} turns set aside', row.turns.length);
     return html`
       <div
@@ -208,9 +211,10 @@ export class TurnRail extends LitElement {
         aria-expanded=${row.expanded}
         aria-label=${t('{0} after turn {1}; select one to go back to it', words, row.from)}
         tabindex=${this.active === row.key ? 0 : -1}
+        @focus=${() => (this.active = row.key)}
         @click=${() => this.#pick(row)}
       >
-        ${this.#curve(later, 'aside')}
+        ${this.#curve(index, later, 'aside')}
         <div class="body small">
           <strong>${words}</strong>
           <span class="muted">${row.expanded ? t('pick one to redo') : t('unfold to redo')}</span>
@@ -219,7 +223,7 @@ export class TurnRail extends LitElement {
     `;
   }
 
-  #branch(row: Extract<RailRow, { kind: 'branch' }>, later: boolean): TemplateResult {
+  #branch(row: Extract<RailRow, { kind: 'branch' }>, later: boolean, index: number): TemplateResult {
     const { session } = row;
     const own = session.turns.filter((turn) => turn.kind !== 'start').length;
     const words = own === 1 ? t('branch · 1 turn') : t('branch · {0} turns', own);
@@ -231,9 +235,10 @@ export class TurnRail extends LitElement {
         aria-level="1"
         aria-label=${t('{0}, {1}, {2}; opens it', session.title, words, state)}
         tabindex=${this.active === row.key ? 0 : -1}
+        @focus=${() => (this.active = row.key)}
         @click=${() => this.#pick(row)}
       >
-        ${this.#curve(later, 'branch')}
+        ${this.#curve(index, later, 'branch')}
         <div class="body small clip"><strong>${session.title}</strong> <span class="muted">${words} · ${state}</span></div>
       </div>
     `;
@@ -246,8 +251,8 @@ export class TurnRail extends LitElement {
     </div>`;
   }
 
-  #curve(later: boolean, kind: 'aside' | 'branch'): TemplateResult {
-    return html`<div class="gutter ${later ? 'later' : ''}" aria-hidden="true">
+  #curve(index: number, later: boolean, kind: 'aside' | 'branch'): TemplateResult {
+    return html`<div class="gutter ${later ? 'later' : ''} ${index === 0 ? 'first' : ''}" aria-hidden="true">
       <svg class="curve ${kind}" viewBox="0 0 44 40" width="44" height="40">
         <path d="M22 40 C22 28 38 30 39 17" /><circle cx="39.5" cy="14" r="3.5" />
       </svg>
