@@ -323,6 +323,49 @@ run(
 );
 
 run(
+  'a file that only a descriptor still names, beside another link, comes back in a branch',
+  async () => {
+    await using stage = await setStage();
+    const sandbox = await stage.backend.create(stage.spec());
+    await sandbox.start();
+    const child = await sandbox.spawn({
+      argv: [
+        '/bin/bash',
+        '-c',
+        'echo kept > one; ln one two; exec 5<>one; rm one; echo unlinked > three; exec 6<>three; rm three; echo ok; read; cat <&5; cat <&6',
+      ],
+      ...{ cwd: stage.workspace, env: { PATH: '/usr/bin' }, terminal: undefined, stdin: undefined },
+    });
+    let text = '';
+    child.onOutput((_stream, data) => (text += Buffer.from(data).toString()));
+    await until(() => text.includes('ok'));
+    const images = join(stage.stateDirectory, 'images');
+    const branch = await stage.backend.create(stage.spec());
+    await sandbox.dump(images, async () => copyRoots(sandbox, branch));
+    await branch.restore(images);
+    const again = branch.children.find((candidate) => candidate.tag === child.tag);
+    assert.ok(again);
+    let output = '';
+    again.onOutput((_stream, data) => (output += Buffer.from(data).toString()));
+    again.write(Buffer.from('\n'));
+    assert.equal(await again.exited, 0);
+    assert.equal(output, 'kept\nunlinked\n');
+    const { output: names } = await sh(branch, 'ls', stage.workspace);
+    assert.deepEqual(names.trim().split('\n').sort(), ['readme.txt', 'src', 'two']);
+    // A capture that fails ends the dump, and the sandbox runs on.
+    await assert.rejects(
+      sandbox.dump(join(stage.stateDirectory, 'images2'), async () => Promise.reject(new Error('disk full'))),
+      /disk full/,
+    );
+    child.write(Buffer.from('\n'));
+    assert.equal(await child.exited, 0);
+    await branch.destroy();
+    await sandbox.destroy();
+  },
+  'criu',
+);
+
+run(
   'what a program said and how it ended while nobody was attached is told after a dump',
   async () => {
     await using stage = await setStage();

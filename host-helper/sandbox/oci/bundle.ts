@@ -91,7 +91,7 @@ export function ociConfig(request: BundleRequest): Record<string, unknown> {
 }
 
 /** Options that runc's API does not carry. */
-export function criuOptions(): string {
+export function criuOptions(actionScript: string): string {
   return [
     // Connections inside the sandbox come back; those to a door are hung up after a restore (supervisor/hangup.c).
     'tcp-established',
@@ -101,6 +101,7 @@ export function criuOptions(): string {
     'ext-unix-sk',
     'link-remap',
     'ghost-limit 1073741824',
+    `action-script ${actionScript}`,
     '',
   ].join('\n');
 }

@@ -4,6 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import { join, relative, sep } from 'node:path';
+import { dumpGatePlaces, type DumpGatePlaces } from './dump-gate.ts';
 
 /** Where the supervisor and its socket are inside the sandbox. */
 export const supervisorDirectory = '/run/turntable';
@@ -25,6 +26,7 @@ export interface SandboxLayout {
   readonly pidFile: string;
   readonly work: string;
   readonly empty: { readonly file: string; readonly directory: string };
+  readonly dumpGate: DumpGatePlaces;
   readonly netnsName: string;
   readonly netns: string;
   /** As runc takes it: below every controller's mount point. */
@@ -53,6 +55,7 @@ export function sandboxLayout(stateDirectory: string, id: string, directory: str
       file: join(directory, 'bundle', 'empty-file'),
       directory: join(directory, 'bundle', 'empty-directory'),
     },
+    dumpGate: dumpGatePlaces(join(directory, 'bundle')),
     netnsName,
     netns: `/run/netns/${netnsName}`,
     cgroupsPath: `${cgroupParent(owner)}/${id}`,

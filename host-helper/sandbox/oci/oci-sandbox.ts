@@ -18,6 +18,7 @@ import type {
 import { criuOptions, ociConfig, type Mask } from './bundle.ts';
 import { cgroupOf, removeCgroup, reserveCgroup, setFrozen } from './cgroup.ts';
 import { runCommand, tryCommand } from './command.ts';
+import { dumpThroughGate, makeDumpGate, releaseDumpGate } from './dump-gate.ts';
 import { closeDoors, openDoors } from './doors.ts';
 import { supervisorSocket, type SandboxLayout } from './layout.ts';
 import { unmountBelow } from './mount-table.ts';
@@ -91,7 +92,8 @@ export class OciSandbox implements Sandbox {
     await mkdir(layout.bundle, { recursive: true, mode: 0o700 });
     await mkdir(layout.empty.directory, { recursive: true });
     await writeFile(layout.empty.file, '');
-    await writeFile(layout.criuConfig, criuOptions());
+    await writeFile(layout.criuConfig, criuOptions(layout.dumpGate.script));
+    await makeDumpGate(layout.dumpGate);
     const sandbox = new OciSandbox(context, record);
     await sandbox.#mounts.prepare();
     await ensureRootfs(sandbox.#rootfs, context.supervisorPath, existing === undefined);
@@ -240,7 +242,7 @@ export class OciSandbox implements Sandbox {
   /** Takes over what an earlier helper left: attaches when it runs, tidies up when it does not. */
   async takeOver(): Promise<void> {
     await this.#exclusive(async () => {
-      const { runc, logger } = this.#context;
+      const { runc, layout, logger } = this.#context;
       const state = await runc.state(this.id);
       const supervisor = state && state.pid > 0 ? await identify(state.pid) : undefined;
       if (!state || !supervisor || state.status === 'stopped' || state.status === 'created') {
@@ -248,6 +250,7 @@ export class OciSandbox implements Sandbox {
         return;
       }
       // The last helper may have died in the middle of a dump or a capture.
+      await releaseDumpGate(layout.dumpGate);
       if (state.status === 'paused') await runc.resume(this.id);
       const cgroup = await cgroupOf(supervisor.pid);
       await setFrozen(cgroup, false);
@@ -323,25 +326,15 @@ export class OciSandbox implements Sandbox {
   }
 
   async #dumpDetached(imageDirectory: string, whileFrozen: () => Promise<void>): Promise<number> {
-    const { runc, layout, spec } = this.#context;
+    const { runc, layout } = this.#context;
     const { doors } = this.#record;
     const begunMs = performance.now();
     // A door that still talked would change a connection that is being written down.
     if (doors) await signalProcess(doors, 'SIGSTOP');
     try {
       await runc.pause(this.id);
-      try {
-        await runc.checkpoint(this.id, imageDirectory, layout.work);
-      } catch (cause) {
-        const reason = await criuReason(join(layout.work, 'dump.log'));
-        const words = reason || (cause instanceof Error ? cause.message : String(cause));
-        throw new TurntableError(
-          'checkpointFailed',
-          `The processes of sandbox ${spec.id} cannot be saved: ${words}. It runs on; end the process that is in the way to save them again.`,
-          { cause },
-        );
-      }
-      await whileFrozen();
+      const checkpoint = async (): Promise<void> => this.#checkpoint(imageDirectory);
+      await dumpThroughGate(layout.dumpGate, checkpoint, whileFrozen);
     } finally {
       await runc.resume(this.id).catch(async (error: unknown) => {
         if ((await runc.state(this.id))?.status === 'paused') throw error;
@@ -349,6 +342,21 @@ export class OciSandbox implements Sandbox {
       if (doors) await signalProcess(doors, 'SIGCONT');
     }
     return performance.now() - begunMs;
+  }
+
+  async #checkpoint(imageDirectory: string): Promise<void> {
+    const { runc, layout, spec } = this.#context;
+    try {
+      await runc.checkpoint(this.id, imageDirectory, layout.work);
+    } catch (cause) {
+      const reason = await criuReason(join(layout.work, 'dump.log'));
+      const words = reason || (cause instanceof Error ? cause.message : String(cause));
+      throw new TurntableError(
+        'checkpointFailed',
+        `The processes of sandbox ${spec.id} cannot be saved: ${words}. It runs on; end the process that is in the way to save them again.`,
+        { cause },
+      );
+    }
   }
 
   async #stopNow(): Promise<void> {

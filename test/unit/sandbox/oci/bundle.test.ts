@@ -88,8 +88,8 @@ test('the network namespace is the one that was made, with its own pid, ipc, uts
 });
 
 test('CRIU keeps inner connections and needs no packet filter', () => {
-  assert.match(criuOptions(), /^tcp-established$/m);
-  assert.match(criuOptions(), /^network-lock skip$/m);
+  assert.match(criuOptions('/s'), /^tcp-established$/m);
+  assert.match(criuOptions('/s'), /^network-lock skip$/m);
 });
 
 const filterSchema = z.object({
