@@ -235,8 +235,8 @@ async function execute(argv, timeoutMs, take) {
     child.on('exit', (status, signal) => settle(status ?? signal));
   });
   clearTimeout(timer);
-  // What was printed before the end may still be in the pipes; a grandchild that holds them open is not waited for.
-  await Promise.race([allRead, sleep(500, undefined, { ref: false })]);
+  // What was printed before the end may still be in the pipes; a grandchild that holds them open is not waited for longer.
+  await Promise.race([allRead, sleep(5000, undefined, { ref: false })]);
   for (const reader of readers) reader.close();
   child.stdout?.destroy();
   child.stderr?.destroy();

@@ -2,7 +2,7 @@
 # The Debian packages Turntable needs, with the reason for each. Installs only what is missing, and nothing recommended.
 #
 #   apt-packages.sh            what the helper needs to run and to be built
-#   apt-packages.sh --browser  also Chromium, for the tests that drive VS Code
+#   apt-packages.sh --tests    also what only the tests need
 #   apt-packages.sh --check    installs nothing; prints what is missing and exits 1 if something is
 set -eu
 
@@ -26,15 +26,16 @@ libbpf-dev       loads BPF; linked into the sentry
 libelf-dev       libbpf reads ELF with it
 zlib1g-dev       libelf reads compressed sections with it
 '
-browser_packages='
+test_packages='
 chromium           the browser in which the tests drive VS Code
 fonts-dejavu-core  so that the pictures the tests take have letters
+patch              proves that our patches are ones that it takes
 '
 
 mode=install
 for argument in "$@"; do
     case $argument in
-        --browser) packages=$packages$browser_packages ;;
+        --tests) packages=$packages$test_packages ;;
         --check) mode=check ;;
         *) sed -n '2,6p' "$0" | cut -c3- >&2; exit 2 ;;
     esac

@@ -51,11 +51,11 @@ PATH=$PWD/node_modules/.bin:$PATH
 export PATH
 
 if at_least runtime; then
-    browser=
-    [ "$target" != test ] || browser=--browser
+    tests=
+    [ "$target" != test ] || tests=--tests
     # shellcheck disable=SC2086 # nothing or one word
-    sh $setup/apt-packages.sh --check $browser >/dev/null ||
-        step apt "$(date +%s)" - sh $setup/apt-packages.sh $browser || stop apt 'Its last lines above say why.'
+    sh $setup/apt-packages.sh --check $tests >/dev/null ||
+        step apt "$(date +%s)" - sh $setup/apt-packages.sh $tests || stop apt 'Its last lines above say why.'
 
     # Self-tested again whenever the kernel, or a candidate, is another one.
     step criu "$(uname -r) $(hash_of $setup/criu.sh $setup/criu-selftest.sh) $(stat -c '%Y %s' /usr/sbin/criu 2>/dev/null || true)" .cache/criu \
