@@ -1,6 +1,6 @@
 /** The OCI backend on the real thing: runc, overlays, CRIU. Needs root; says so loudly where it cannot run. */
 import assert from 'node:assert/strict';
-import { execFileSync, spawn } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -478,6 +478,40 @@ run('doors are the only way out, stream both ways, and a restore tells their use
   }
   await sandbox.destroy();
 });
+
+run(
+  'with a listener every exec waits for it, also after a dump; a restore stays shut until it is guarded again',
+  async (t) => {
+    await using stage = await setStage();
+    await mkdir(stage.stateDirectory, { recursive: true });
+    const program = join(stage.stateDirectory, 'listener');
+    const source = join(import.meta.dirname, 'sandbox-oci-listener.c');
+    const built = spawnSync('cc', ['-O1', '-o', program, source], { encoding: 'utf8' });
+    if (built.status !== 0) return t.skip(`no C compiler: ${built.error?.message ?? built.stderr}`);
+    const seccompListenerPath = join(stage.stateDirectory, 'listener.sock');
+    const guard = spawn(program, [seccompListenerPath], { stdio: ['ignore', 'pipe', 'inherit'] });
+    let heard = '';
+    guard.stdout.on('data', (data: Buffer) => (heard += data.toString()));
+    try {
+      await until(() => heard.includes('listening'));
+      const sandbox = await stage.backend.create(stage.spec({ seccompListenerPath }));
+      await sandbox.start();
+      const script = 'cp /bin/true /tmp/forbidden; /tmp/forbidden || echo refused; /bin/echo fine';
+      assert.match((await sh(sandbox, script)).output, /refused\nfine\n$/);
+      assert.match(heard, /exec \/run\/turntable\/supervisor\n[^]*exec \/tmp\/forbidden\nexec \/bin\/echo/);
+      if (findCriu() === undefined) return t.diagnostic('no working CRIU: the restore was not tried');
+      const images = join(stage.stateDirectory, 'images');
+      await sandbox.dump(images, async () => {});
+      assert.match((await sh(sandbox, script)).output, /refused\nfine\n$/);
+      await sandbox.stop();
+      await sandbox.restore(images);
+      await assert.rejects(sh(sandbox, 'echo open'), /ENOSYS/);
+      await sandbox.destroy();
+    } finally {
+      guard.kill('SIGKILL');
+    }
+  },
+);
 
 run('freeze stops everything and thaw lets it go on', async () => {
   await using stage = await setStage();
