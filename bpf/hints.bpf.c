@@ -13,7 +13,9 @@
 #include "events.h"
 
 #define WALK_DEPTH_MAX 64
-#define ALIASES_MAX 8
+#define ALIASES_MAX 32
+#define MODE_TYPE 0170000
+#define MODE_CHARACTER_DEVICE 0020000
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -141,11 +143,13 @@ static long walk_step(__u32 index, void *context)
 /* Being made (its directory is hinted when it gets a name) or without any name left: nothing that a path could show. */
 static __always_inline int has_no_name_by_right(struct inode *inode)
 {
-    __u32 state = 0;
+    __u32 state = 0, new_bit = 0;
+    if (bpf_core_enum_value_exists(enum inode_state_bits, __I_NEW))
+        new_bit = bpf_core_enum_value(enum inode_state_bits, __I_NEW);
     bpf_core_read(&state, sizeof(state), &inode->i_state);
     return BPF_CORE_READ(inode, i_nlink) == 0 || BPF_CORE_READ(inode, i_ino) == 0 ||
            BPF_CORE_READ(inode, i_hash.pprev) == 0 ||
-           (state & (1u << bpf_core_enum_value(enum inode_state_bits, __I_NEW)));
+           (state & (1u << new_bit));
 }
 
 struct aliases {
@@ -172,6 +176,16 @@ static long alias_step(__u32 index, void *context)
     return aliases->node == 0;
 }
 
+/*
+ * An overlay's whiteouts are links of one inode, thousands at times. Making or removing one changes its directory, which
+ * is hinted; the inode itself holds nothing.
+ */
+static __always_inline int is_whiteout(struct inode *inode)
+{
+    return (BPF_CORE_READ(inode, i_mode) & MODE_TYPE) == MODE_CHARACTER_DEVICE &&
+           BPF_CORE_READ(inode, i_rdev) == 0;
+}
+
 static __always_inline int changed(struct inode *inode)
 {
     struct super_block *sb = BPF_CORE_READ(inode, i_sb);
@@ -184,6 +198,8 @@ static __always_inline int changed(struct inode *inode)
         return 0;
     device = bpf_map_lookup_elem(&device_states, index);
     if (!device)
+        return 0;
+    if (is_whiteout(inode))
         return 0;
     aliases.ino = BPF_CORE_READ(inode, i_ino);
     aliases.top = BPF_CORE_READ(sb, s_root);

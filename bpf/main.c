@@ -209,6 +209,9 @@ int main(int argc, char **argv)
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
+    /* A terminal's interrupt goes to the owner as well, who still needs us to end in order; stdin's end is our sign. */
+    signal(SIGINT, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
     setrlimit(RLIMIT_NOFILE, &files); /* held files of pending asks; fewer is fine */
     epoll = epoll_create1(EPOLL_CLOEXEC);
     programs_load();
