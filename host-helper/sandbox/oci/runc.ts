@@ -123,8 +123,19 @@ export class Runc {
   }
 }
 
+/** runc's words without its decoration: `time=… level=error msg="…"`. */
+export function runcReason(words: string): string {
+  return lastLines(words, 3).replace(
+    /time="[^"]*" level=\w+ msg=("(?:[^"\\]|\\.)*")/g,
+    (whole, message: string) => {
+      const plain = z.string().safeParse(parseJson(message));
+      return plain.success ? lastLines(plain.data, 3) : whole;
+    },
+  );
+}
+
 function failure(verb: string, words: string): TurntableError {
-  const reason = lastLines(words, 3) || 'it said nothing';
+  const reason = runcReason(words) || 'it said nothing';
   return new TurntableError('sandboxFailed', `runc ${verb} failed: ${reason}`);
 }
 

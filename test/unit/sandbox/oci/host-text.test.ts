@@ -12,6 +12,7 @@ import {
 import { parseMountInfo } from '../../../../host-helper/sandbox/oci/mount-table.ts';
 import { escapeLower, isHeld } from '../../../../host-helper/sandbox/oci/overlay.ts';
 import { criuErrors } from '../../../../host-helper/sandbox/oci/process-image.ts';
+import { runcReason } from '../../../../host-helper/sandbox/oci/runc.ts';
 
 test('mount points with spaces and optional fields are read right', () => {
   const text = [
@@ -51,6 +52,13 @@ test("CRIU's reason is told without its noise", () => {
   assert.deepEqual(criuErrors(log), ['unix: Unix socket 7 not found']);
   const many = Array.from({ length: 9 }, (_, index) => `(0) Error (a.c:1): e${index}`).join('\n');
   assert.deepEqual(criuErrors(many), ['e0', 'e1', 'e7', 'e8']);
+});
+
+test("runc's reason is told without its decoration", () => {
+  const words =
+    'time="2026-01-01T00:00:00Z" level=error msg="criu failed: type DUMP errno 56\\nlog file: /x \\"y\\""\n';
+  assert.equal(runcReason(words), 'criu failed: type DUMP errno 56; log file: /x "y"');
+  assert.equal(runcReason('plain words\n'), 'plain words');
 });
 
 test('names outside the directory carry the state directory they belong to', () => {
