@@ -20,17 +20,16 @@
 /* Interpreter, its argument and the script's name, for every interpreter in the chain. */
 #define PREFIX_MAX (INTERPRETERS_MAX * (2 * INTERPRETER_LINE_MAX) + PATH_MAX)
 
-static ssize_t peek(pid_t tid, uint64_t address, void *to, size_t size)
-{
+static ssize_t peek(pid_t tid, uint64_t address, void *to, size_t size) {
     struct iovec local = {.iov_base = to, .iov_len = size};
     struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = size};
     ssize_t got = process_vm_readv(tid, &local, 1, &remote, 1, 0);
     return got < 0 ? -errno : got;
 }
 
-/* A string with its NUL, at most `room` bytes; its length with the NUL, -E2BIG when there is no NUL, or -errno. */
-static ssize_t peek_string(pid_t tid, uint64_t address, char *to, size_t room)
-{
+/* A string with its NUL, at most `room` bytes; its length with the NUL, -E2BIG when there is no
+ * NUL, or -errno. */
+static ssize_t peek_string(pid_t tid, uint64_t address, char *to, size_t room) {
     size_t length = 0;
     while (length < room) {
         size_t chunk = 4096 - (size_t)((address + length) & 4095);
@@ -47,8 +46,7 @@ static ssize_t peek_string(pid_t tid, uint64_t address, char *to, size_t room)
     return -E2BIG;
 }
 
-static int read_argv(struct exec_call *call, uint64_t address)
-{
+static int read_argv(struct exec_call *call, uint64_t address) {
     uint64_t pointers[POINTERS_AT_ONCE];
     size_t have = 0, at = 0;
     call->argv = malloc(SENTRY_ARGV_ASK_MAX);
@@ -86,8 +84,7 @@ static int read_argv(struct exec_call *call, uint64_t address)
     }
 }
 
-static int thread_group_of(pid_t tid, pid_t *out)
-{
+static int thread_group_of(pid_t tid, pid_t *out) {
     char path[64], line[256];
     int tgid = 0;
     snprintf(path, sizeof(path), "/proc/%d/status", tid);
@@ -101,8 +98,7 @@ static int thread_group_of(pid_t tid, pid_t *out)
     return tgid > 0 ? 0 : ESRCH;
 }
 
-static int read_link(const char *path, char *out)
-{
+static int read_link(const char *path, char *out) {
     ssize_t length = readlink(path, out, PATH_MAX - 1);
     if (length < 0)
         return errno;
@@ -111,8 +107,7 @@ static int read_link(const char *path, char *out)
 }
 
 /* Takes the caller's root off a path that we read, when the caller is in a chroot. */
-static int without_root(pid_t tid, char *path)
-{
+static int without_root(pid_t tid, char *path) {
     char own[64], root[PATH_MAX];
     snprintf(own, sizeof(own), "/proc/%d/root", tid);
     int error = read_link(own, root);
@@ -127,8 +122,7 @@ static int without_root(pid_t tid, char *path)
 }
 
 /* /proc/TID/NAME's target as the caller's root sees it. */
-static int caller_link(pid_t tid, const char *name, char *out)
-{
+static int caller_link(pid_t tid, const char *name, char *out) {
     char path[64];
     snprintf(path, sizeof(path), "/proc/%d/%s", tid, name);
     int error = read_link(path, out);
@@ -136,8 +130,7 @@ static int caller_link(pid_t tid, const char *name, char *out)
 }
 
 /* Where an O_PATH descriptor of ours leads, as the caller's root sees it. */
-static int object_path(pid_t tid, int fd, char *out)
-{
+static int object_path(pid_t tid, int fd, char *out) {
     char path[64];
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
     int error = read_link(path, out);
@@ -145,11 +138,11 @@ static int object_path(pid_t tid, int fd, char *out)
 }
 
 /*
- * The kernel's magic links mean the reader's own process and are refused by RESOLVE_IN_ROOT; the forms that programs do
- * execute are looked up in the caller's own directory. A link to such a link is not followed: the exec is refused.
+ * The kernel's magic links mean the reader's own process and are refused by RESOLVE_IN_ROOT; the
+ * forms that programs do execute are looked up in the caller's own directory. A link to such a link
+ * is not followed: the exec is refused.
  */
-static int open_magic(pid_t tid, const char *path)
-{
+static int open_magic(pid_t tid, const char *path) {
     static const char *const prefixes[] = {"/proc/self/fd/", "/proc/thread-self/fd/", "/dev/fd/"};
     char own[64];
     if (strcmp(path, "/proc/self/exe") == 0 || strcmp(path, "/proc/thread-self/exe") == 0) {
@@ -169,8 +162,7 @@ static int open_magic(pid_t tid, const char *path)
 }
 
 /* As the caller would: its root, and symbolic links inside it. A descriptor, or -errno. */
-static int open_as_caller(pid_t tid, const char *absolute, bool follow)
-{
+static int open_as_caller(pid_t tid, const char *absolute, bool follow) {
     struct open_how how = {.flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT};
     char path[64];
     int fd, root, error = EAGAIN;
@@ -191,15 +183,15 @@ static int open_as_caller(pid_t tid, const char *absolute, bool follow)
     return error ? -error : fd;
 }
 
-static int join(char *out, const char *directory, const char *name)
-{
-    int length = snprintf(out, PATH_MAX, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, name);
+static int join(char *out, const char *directory, const char *name) {
+    int length =
+        snprintf(out, PATH_MAX, "%s/%s", strcmp(directory, "/") == 0 ? "" : directory, name);
     return length < PATH_MAX ? 0 : ENAMETOOLONG;
 }
 
-/* A regular file with an execute bit; its identity, after a stat that makes every later change visible in the ctime. */
-static int examine(int fd, struct identity *out)
-{
+/* A regular file with an execute bit; its identity, after a stat that makes every later change
+ * visible in the ctime. */
+static int examine(int fd, struct identity *out) {
     struct statx status;
     if (statx(fd, "", AT_EMPTY_PATH, STATX_TYPE | STATX_MODE | STATX_CTIME, &status) != 0)
         return errno;
@@ -208,9 +200,10 @@ static int examine(int fd, struct identity *out)
     return -programs_identify(fd, out, NULL);
 }
 
-/* The caller's program. `name` becomes what the kernel calls it, which is what a script's interpreter gets. */
-static int open_program(struct exec_call *call, const struct seccomp_notif *notification, char *name)
-{
+/* The caller's program. `name` becomes what the kernel calls it, which is what a script's
+ * interpreter gets. */
+static int open_program(struct exec_call *call, const struct seccomp_notif *notification,
+                        char *name) {
     const uint64_t *args = (const uint64_t *)notification->data.args;
     bool at = notification->data.nr == SYS_execveat;
     int dirfd = at ? (int)args[0] : AT_FDCWD;
@@ -226,7 +219,8 @@ static int open_program(struct exec_call *call, const struct seccomp_notif *noti
         if (!(flags & AT_EMPTY_PATH))
             return ENOENT;
         snprintf(name, PATH_MAX, "/dev/fd/%d", dirfd);
-        snprintf(own, sizeof(own), dirfd == AT_FDCWD ? "/proc/%d/cwd" : "/proc/%d/fd/%d", call->tid, dirfd);
+        snprintf(own, sizeof(own), dirfd == AT_FDCWD ? "/proc/%d/cwd" : "/proc/%d/fd/%d", call->tid,
+                 dirfd);
         call->program_fd = open(own, O_PATH | O_CLOEXEC);
         return call->program_fd < 0 ? errno : 0;
     }
@@ -253,8 +247,7 @@ static int open_program(struct exec_call *call, const struct seccomp_notif *noti
  * As the kernel's binfmt_script parses it. 1 and the two words; 0 when it is no script; -errno.
  * `argument` is empty when there is none.
  */
-static int interpreter_line(int fd, char *interpreter, char *argument)
-{
+static int interpreter_line(int fd, char *interpreter, char *argument) {
     char path[64], line[INTERPRETER_LINE_MAX + 1];
     int file;
     ssize_t got;
@@ -281,7 +274,8 @@ static int interpreter_line(int fd, char *interpreter, char *argument)
     interpreter[length] = 0;
     word += length;
     word += strspn(word, " \t");
-    for (length = strlen(word); length > 0 && (word[length - 1] == ' ' || word[length - 1] == '\t');)
+    for (length = strlen(word);
+         length > 0 && (word[length - 1] == ' ' || word[length - 1] == '\t');)
         length--;
     memcpy(argument, word, length);
     argument[length] = 0;
@@ -294,8 +288,7 @@ struct prefix {
     uint32_t count;
 };
 
-static void prepend(struct prefix *prefix, const char *string)
-{
+static void prepend(struct prefix *prefix, const char *string) {
     size_t size = strlen(string) + 1;
     memmove(prefix->bytes + size, prefix->bytes, prefix->length);
     memcpy(prefix->bytes, string, size);
@@ -303,9 +296,9 @@ static void prepend(struct prefix *prefix, const char *string)
     prefix->count++;
 }
 
-/* Follows interpreter lines to the file that the kernel will execute, and collects what it puts before the argv. */
-static int follow_scripts(struct exec_call *call, char *name, struct prefix *prefix)
-{
+/* Follows interpreter lines to the file that the kernel will execute, and collects what it puts
+ * before the argv. */
+static int follow_scripts(struct exec_call *call, char *name, struct prefix *prefix) {
     char word[INTERPRETER_LINE_MAX], argument[INTERPRETER_LINE_MAX], absolute[PATH_MAX];
     int error;
     call->file_fd = call->program_fd;
@@ -316,7 +309,8 @@ static int follow_scripts(struct exec_call *call, char *name, struct prefix *pre
             return -script;
         if (depth == INTERPRETERS_MAX)
             return ELOOP;
-        /* The kernel drops argv[0], which for an inner interpreter is the word that we put there. */
+        /* The kernel drops argv[0], which for an inner interpreter is the word that we put there.
+         */
         if (depth > 0) {
             size_t first = strlen(prefix->bytes) + 1;
             memmove(prefix->bytes, prefix->bytes + first, prefix->length - first);
@@ -348,8 +342,7 @@ static int follow_scripts(struct exec_call *call, char *name, struct prefix *pre
 }
 
 /* The argv block that the kernel will build, as a hash. */
-static int expect_argv(struct exec_call *call, const struct prefix *prefix)
-{
+static int expect_argv(struct exec_call *call, const struct prefix *prefix) {
     size_t skip = 0;
     char *block;
     if (prefix->count == 0 && call->argc > 0) {
@@ -376,8 +369,7 @@ static int expect_argv(struct exec_call *call, const struct prefix *prefix)
     return 0;
 }
 
-static int read_call(struct exec_call *call, const struct seccomp_notif *notification)
-{
+static int read_call(struct exec_call *call, const struct seccomp_notif *notification) {
     char name[PATH_MAX];
     static struct prefix prefix;
     int error;
@@ -392,15 +384,15 @@ static int read_call(struct exec_call *call, const struct seccomp_notif *notific
         return error;
     if ((error = object_path(call->tid, call->program_fd, call->program)) != 0)
         return error;
-    if ((error = read_argv(call, notification->data.args[notification->data.nr == SYS_execveat ? 2 : 1])) != 0)
+    if ((error = read_argv(
+             call, notification->data.args[notification->data.nr == SYS_execveat ? 2 : 1])) != 0)
         return error;
     if ((error = follow_scripts(call, name, &prefix)) != 0)
         return error;
     return expect_argv(call, &prefix);
 }
 
-int exec_call_read(const struct seccomp_notif *notification, struct exec_call **out)
-{
+int exec_call_read(const struct seccomp_notif *notification, struct exec_call **out) {
     struct exec_call *call = calloc(1, sizeof(*call));
     if (!call)
         return ENOMEM;
@@ -415,8 +407,7 @@ int exec_call_read(const struct seccomp_notif *notification, struct exec_call **
     return 0;
 }
 
-void exec_call_close(struct exec_call *call)
-{
+void exec_call_close(struct exec_call *call) {
     if (call->file_fd >= 0 && call->file_fd != call->program_fd)
         close(call->file_fd);
     if (call->program_fd >= 0)
@@ -425,14 +416,14 @@ void exec_call_close(struct exec_call *call)
     free(call);
 }
 
-static bool same_file(int fd, const struct identity *before)
-{
+static bool same_file(int fd, const struct identity *before) {
     struct identity now;
-    return programs_identify(fd, &now, NULL) == 0 && now.ino == before->ino && now.dev == before->dev &&
-           now.ctime_sec == before->ctime_sec && now.ctime_nsec == before->ctime_nsec;
+    return programs_identify(fd, &now, NULL) == 0 && now.ino == before->ino &&
+           now.dev == before->dev && now.ctime_sec == before->ctime_sec &&
+           now.ctime_nsec == before->ctime_nsec;
 }
 
-bool exec_call_unchanged(const struct exec_call *call)
-{
-    return same_file(call->program_fd, &call->program_file) && same_file(call->file_fd, &call->file);
+bool exec_call_unchanged(const struct exec_call *call) {
+    return same_file(call->program_fd, &call->program_file) &&
+           same_file(call->file_fd, &call->file);
 }

@@ -1,6 +1,7 @@
 /*
- * Reads what a thread standing in execve is about to execute: the path, the object behind it as the caller's own root
- * resolves it, the interpreter line, the argv. All of it can still change; the verification at exec is what binds it.
+ * Reads what a thread standing in execve is about to execute: the path, the object behind it as the
+ * caller's own root resolves it, the interpreter line, the argv. All of it can still change; the
+ * verification at exec is what binds it.
  */
 #ifndef SENTRY_CALLER_H
 #define SENTRY_CALLER_H
@@ -39,8 +40,9 @@ struct exec_call {
 };
 
 /*
- * 0 and a call to free with exec_call_close; or the errno that the caller should get, without anybody being asked,
- * because the exec could not succeed anyway (no such file, not executable) or is not one that can be vouched for.
+ * 0 and a call to free with exec_call_close; or the errno that the caller should get, without
+ * anybody being asked, because the exec could not succeed anyway (no such file, not executable) or
+ * is not one that can be vouched for.
  */
 int exec_call_read(const struct seccomp_notif *notification, struct exec_call **out);
 void exec_call_close(struct exec_call *call);

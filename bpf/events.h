@@ -1,6 +1,7 @@
 /*
- * What the BPF programs and the sentry share: map values and ring buffer records. Never leaves this machine's kernel,
- * so it may change freely; the wire to the owner is sentry.h. The includer brings __u32 and __u64.
+ * What the BPF programs and the sentry share: map values and ring buffer records. Never leaves this
+ * machine's kernel, so it may change freely; the wire to the owner is sentry.h. The includer brings
+ * __u32 and __u64.
  */
 #ifndef SENTRY_EVENTS_H
 #define SENTRY_EVENTS_H
@@ -30,8 +31,9 @@ struct watch_counters {
 };
 
 /*
- * Which file, and in which state. Always filled by the same BPF function, whether from a descriptor of the sentry or
- * from the file being executed, because what statx says of a device or an inode number differs on overlay and btrfs.
+ * Which file, and in which state. Always filled by the same BPF function, whether from a descriptor
+ * of the sentry or from the file being executed, because what statx says of a device or an inode
+ * number differs on overlay and btrfs.
  */
 struct identity {
     __u64 ino;
@@ -66,7 +68,8 @@ struct identify_request {
 #define EVENT_ARGV_TRUNCATED 1
 #define EVENT_NAMES_TRUNCATED 2
 
-/* Followed by the program's path, its components leaf first and NUL-terminated, and then the argv block. */
+/* Followed by the program's path, its components leaf first and NUL-terminated, and then the argv
+ * block. */
 struct process_event {
     __u32 kind;
     __u32 sandbox;
@@ -95,7 +98,8 @@ struct root_half {
     __u32 overflow;
 };
 
-/* Two halves: programs write the one of the current generation, a fence moves to the next and reads the other. */
+/* Two halves: programs write the one of the current generation, a fence moves to the next and reads
+ * the other. */
 struct root_state {
     __u64 last_ns; /* CLOCK_MONOTONIC of the newest hint */
     __u32 generation;

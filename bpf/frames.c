@@ -18,8 +18,7 @@ static uint8_t *out;
 static size_t out_start, out_end, out_capacity, open_frame;
 static bool in_frame;
 
-bool frames_receive(frame_handler *handle)
-{
+bool frames_receive(frame_handler *handle) {
     ssize_t got = read(0, in + in_length, sizeof(in) - in_length);
     size_t at = 0;
     if (got < 0)
@@ -44,8 +43,7 @@ bool frames_receive(frame_handler *handle)
     return true;
 }
 
-static void reserve(size_t size)
-{
+static void reserve(size_t size) {
     if (out_end + size <= out_capacity)
         return;
     if (out_start > 0) {
@@ -63,8 +61,7 @@ static void reserve(size_t size)
     }
 }
 
-void frame_begin(uint16_t type, uint32_t request, uint32_t sandbox)
-{
+void frame_begin(uint16_t type, uint32_t request, uint32_t sandbox) {
     struct sentry_frame frame = {.type = type, .request = request, .sandbox = sandbox};
     if (in_frame)
         abort();
@@ -73,8 +70,7 @@ void frame_begin(uint16_t type, uint32_t request, uint32_t sandbox)
     frame_put(&frame, sizeof(frame));
 }
 
-void frame_put(const void *data, size_t size)
-{
+void frame_put(const void *data, size_t size) {
     if (size == 0)
         return;
     reserve(size);
@@ -82,8 +78,7 @@ void frame_put(const void *data, size_t size)
     out_end += size;
 }
 
-void frame_end(void)
-{
+void frame_end(void) {
     size_t length = out_end - open_frame - sizeof(struct sentry_frame);
     uint32_t value = (uint32_t)length;
     if (!in_frame || length > SENTRY_FRAME_MAX_OUT)
@@ -92,13 +87,9 @@ void frame_end(void)
     in_frame = false;
 }
 
-bool frames_room_for_events(void)
-{
-    return out_end - out_start < OUT_EVENTS_MAX;
-}
+bool frames_room_for_events(void) { return out_end - out_start < OUT_EVENTS_MAX; }
 
-bool frames_flush(void)
-{
+bool frames_flush(void) {
     while (out_start < out_end) {
         ssize_t put = write(1, out + out_start, out_end - out_start);
         if (put < 0 && errno == EINTR)
@@ -111,7 +102,4 @@ bool frames_flush(void)
     return true;
 }
 
-bool frames_pending(void)
-{
-    return out_start < out_end;
-}
+bool frames_pending(void) { return out_start < out_end; }

@@ -51,9 +51,9 @@ struct socket {
 };
 
 /*
- * A signal with a handler interrupts a caller that waits; the kernel restarts its call, which then is a new
- * notification of the same exec (a Go program is interrupted every 10 ms). The ask outlives that, and so does an
- * answer that came in between.
+ * A signal with a handler interrupts a caller that waits; the kernel restarts its call, which then
+ * is a new notification of the same exec (a Go program is interrupted every 10 ms). The ask
+ * outlives that, and so does an answer that came in between.
  */
 struct pending {
     bool used;
@@ -78,34 +78,30 @@ static struct pending pendings[SENTRY_ASKS_MAX];
 static struct remembered remembered[REMEMBERED_MAX];
 static uint64_t next_ask = 1;
 
-static void respond(const struct listener *listener, uint64_t id, int error, uint32_t flags)
-{
+static void respond(const struct listener *listener, uint64_t id, int error, uint32_t flags) {
     struct seccomp_notif_resp response = {.id = id, .error = -error, .flags = flags};
     /* ENOENT: the caller is gone, or its call was interrupted and will be made again. */
     if (ioctl(listener->source.fd, SECCOMP_IOCTL_NOTIF_SEND, &response) != 0 && errno != ENOENT)
         say("answering an exec failed: %s", strerror(errno));
 }
 
-static bool still_valid(const struct listener *listener, uint64_t id)
-{
+static bool still_valid(const struct listener *listener, uint64_t id) {
     return ioctl(listener->source.fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &id) == 0;
 }
 
-static bool same_identity(const struct identity *a, const struct identity *b)
-{
-    return a->ino == b->ino && a->dev == b->dev && a->ctime_sec == b->ctime_sec && a->ctime_nsec == b->ctime_nsec;
+static bool same_identity(const struct identity *a, const struct identity *b) {
+    return a->ino == b->ino && a->dev == b->dev && a->ctime_sec == b->ctime_sec &&
+           a->ctime_nsec == b->ctime_nsec;
 }
 
-static bool is_remembered(uint32_t sandbox, const struct identity *file)
-{
+static bool is_remembered(uint32_t sandbox, const struct identity *file) {
     for (unsigned i = 0; i < remembered_count; i++)
         if (remembered[i].sandbox == sandbox && same_identity(&remembered[i].file, file))
             return true;
     return false;
 }
 
-static void remember(uint32_t sandbox, const struct identity *file)
-{
+static void remember(uint32_t sandbox, const struct identity *file) {
     if (is_remembered(sandbox, file))
         return;
     if (remembered_count == REMEMBERED_MAX) {
@@ -115,8 +111,7 @@ static void remember(uint32_t sandbox, const struct identity *file)
     remembered[remembered_count++] = (struct remembered){.sandbox = sandbox, .file = *file};
 }
 
-void guard_forget(uint32_t sandbox)
-{
+void guard_forget(uint32_t sandbox) {
     unsigned kept = 0;
     for (unsigned i = 0; i < remembered_count; i++)
         if (remembered[i].sandbox != sandbox)
@@ -125,11 +120,12 @@ void guard_forget(uint32_t sandbox)
 }
 
 /*
- * Lets the exec go on, bound to what was read. An argv that is too long to be shown cannot be bound; it passes only
- * when the answer was for any argv, and never for a script, whose own name is part of the argv.
+ * Lets the exec go on, bound to what was read. An argv that is too long to be shown cannot be
+ * bound; it passes only when the answer was for any argv, and never for a script, whose own name is
+ * part of the argv.
  */
-static void allow(struct listener *listener, uint64_t id, const struct exec_call *call, bool any_argv)
-{
+static void allow(struct listener *listener, uint64_t id, const struct exec_call *call,
+                  bool any_argv) {
     struct approval approval = {.file = call->file,
                                 .sandbox = listener->sandbox,
                                 .argc = call->expected_argc,
@@ -152,15 +148,15 @@ static void allow(struct listener *listener, uint64_t id, const struct exec_call
     respond(listener, id, 0, SECCOMP_USER_NOTIF_FLAG_CONTINUE);
 }
 
-static void send_ask(const struct pending *pending)
-{
+static void send_ask(const struct pending *pending) {
     const struct exec_call *call = pending->call;
     struct sentry_exec_ask ask = {.ask = pending->ask,
                                   .tid = (uint32_t)call->tid,
                                   .pid = (uint32_t)call->pid,
                                   .program_length = (uint32_t)strlen(call->program),
                                   .interpreter_length = (uint32_t)strlen(call->interpreter),
-                                  .argument_length = call->has_argument ? (uint32_t)strlen(call->argument) : 0,
+                                  .argument_length =
+                                      call->has_argument ? (uint32_t)strlen(call->argument) : 0,
                                   .argv_length = call->argv_length,
                                   .cwd_length = (uint32_t)strlen(call->cwd)};
     if (call->argv_truncated)
@@ -179,15 +175,13 @@ static void send_ask(const struct pending *pending)
     frame_end();
 }
 
-static void drop_pending(struct pending *pending)
-{
+static void drop_pending(struct pending *pending) {
     exec_call_close(pending->call);
     pending->used = false;
     pending_count--;
 }
 
-static void withdraw(struct pending *pending)
-{
+static void withdraw(struct pending *pending) {
     struct sentry_exec_gone gone = {.ask = pending->ask};
     if (!pending->answered) {
         frame_begin(SENTRY_EXEC_GONE, 0, pending->listener->sandbox);
@@ -197,8 +191,7 @@ static void withdraw(struct pending *pending)
     drop_pending(pending);
 }
 
-static void carry_out(struct pending *pending)
-{
+static void carry_out(struct pending *pending) {
     const struct sentry_answer *answer = &pending->answer;
     if (answer->verdict != SENTRY_VERDICT_ALLOW) {
         respond(pending->listener, pending->notification, EPERM, 0);
@@ -210,17 +203,16 @@ static void carry_out(struct pending *pending)
     drop_pending(pending);
 }
 
-static bool same_call(const struct exec_call *a, const struct exec_call *b)
-{
+static bool same_call(const struct exec_call *a, const struct exec_call *b) {
     return same_identity(&a->program_file, &b->program_file) && same_identity(&a->file, &b->file) &&
            a->argv_truncated == b->argv_truncated && a->expected_argc == b->expected_argc &&
            a->expected_length == b->expected_length && a->expected_hash == b->expected_hash &&
            strcmp(a->program, b->program) == 0 && strcmp(a->cwd, b->cwd) == 0;
 }
 
-/* The caller stood here before: true when this is the same exec again, which then has its ask (or its answer). */
-static bool resumed(struct listener *listener, uint64_t id, struct exec_call *call)
-{
+/* The caller stood here before: true when this is the same exec again, which then has its ask (or
+ * its answer). */
+static bool resumed(struct listener *listener, uint64_t id, struct exec_call *call) {
     for (int i = 0; i < SENTRY_ASKS_MAX; i++) {
         struct pending *pending = &pendings[i];
         if (!pending->used || pending->listener != listener || pending->call->tid != call->tid)
@@ -240,14 +232,16 @@ static bool resumed(struct listener *listener, uint64_t id, struct exec_call *ca
     return false;
 }
 
-static void ask(struct listener *listener, uint64_t id, struct exec_call *call)
-{
+static void ask(struct listener *listener, uint64_t id, struct exec_call *call) {
     for (int i = 0; i < SENTRY_ASKS_MAX; i++) {
         struct pending *pending = &pendings[i];
         if (pending->used)
             continue;
-        *pending = (struct pending){
-            .used = true, .ask = next_ask++, .notification = id, .listener = listener, .call = call};
+        *pending = (struct pending){.used = true,
+                                    .ask = next_ask++,
+                                    .notification = id,
+                                    .listener = listener,
+                                    .call = call};
         pending_count++;
         send_ask(pending);
         return;
@@ -257,8 +251,7 @@ static void ask(struct listener *listener, uint64_t id, struct exec_call *call)
     exec_call_close(call);
 }
 
-static void on_notification(struct listener *listener, const struct seccomp_notif *notification)
-{
+static void on_notification(struct listener *listener, const struct seccomp_notif *notification) {
     struct exec_call *call;
     int error;
     programs_disapprove((pid_t)notification->pid); /* of an earlier exec that failed */
@@ -287,8 +280,7 @@ static void on_notification(struct listener *listener, const struct seccomp_noti
         ask(listener, notification->id, call);
 }
 
-static void close_listener(struct listener *listener)
-{
+static void close_listener(struct listener *listener) {
     for (int i = 0; i < SENTRY_ASKS_MAX; i++)
         if (pendings[i].used && pendings[i].listener == listener)
             withdraw(&pendings[i]);
@@ -304,8 +296,7 @@ static void close_listener(struct listener *listener)
     listener_count--;
 }
 
-static void on_listener(struct source *source, uint32_t events)
-{
+static void on_listener(struct source *source, uint32_t events) {
     struct listener *listener = (struct listener *)source;
     union {
         struct seccomp_notif notification;
@@ -321,12 +312,12 @@ static void on_listener(struct source *source, uint32_t events)
         close_listener(listener);
 }
 
-int guard_adopt(struct watch *watch, int fd)
-{
+int guard_adopt(struct watch *watch, int fd) {
     uint64_t none = 0;
     struct listener *listener = NULL;
     int error = -EMFILE;
-    /* ENOENT says "a notification descriptor that has no such notification"; anything else is another kind of file. */
+    /* ENOENT says "a notification descriptor that has no such notification"; anything else is
+     * another kind of file. */
     if (ioctl(fd, SECCOMP_IOCTL_NOTIF_ID_VALID, &none) != 0 && errno != ENOENT) {
         close(fd);
         return -EINVAL;
@@ -334,7 +325,8 @@ int guard_adopt(struct watch *watch, int fd)
     if (listener_count < LISTENERS_MAX && (listener = calloc(1, sizeof(*listener)))) {
         listener->source = (struct source){.fd = fd, .ready = on_listener};
         listener->sandbox = watch->sandbox;
-        /* Before the first notification is served: from here on an exec without an approval is killed. */
+        /* Before the first notification is served: from here on an exec without an approval is
+         * killed. */
         error = watch_set_guarded(watch);
         if (!error)
             error = loop_add(&listener->source, EPOLLIN);
@@ -351,14 +343,16 @@ int guard_adopt(struct watch *watch, int fd)
     return 0;
 }
 
-/* runc sends the container's state as JSON, of which nothing is needed, and the descriptor with it. */
-static int receive_descriptor(int connection)
-{
+/* runc sends the container's state as JSON, of which nothing is needed, and the descriptor with it.
+ */
+static int receive_descriptor(int connection) {
     static char state[STATE_BYTES_MAX];
     char control[CMSG_SPACE(8 * sizeof(int))];
     struct iovec part = {.iov_base = state, .iov_len = sizeof(state)};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
     int fd = -1;
     if (recvmsg(connection, &message, MSG_CMSG_CLOEXEC) <= 0)
         return -1;
@@ -378,8 +372,7 @@ static int receive_descriptor(int connection)
     return fd;
 }
 
-static void on_socket(struct source *source, uint32_t events)
-{
+static void on_socket(struct source *source, uint32_t events) {
     struct socket *socket = (struct socket *)source;
     struct ucred peer = {0};
     socklen_t size = sizeof(peer);
@@ -401,11 +394,11 @@ static void on_socket(struct source *source, uint32_t events)
     }
     error = guard_adopt(watch, fd);
     if (error)
-        say("sandbox %u: the notification descriptor was not taken: %s", socket->sandbox, strerror(-error));
+        say("sandbox %u: the notification descriptor was not taken: %s", socket->sandbox,
+            strerror(-error));
 }
 
-int guard_listen(struct watch *watch, const char *path)
-{
+int guard_listen(struct watch *watch, const char *path) {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct socket *made;
     int fd, error;
@@ -441,8 +434,7 @@ failed:
     return error;
 }
 
-void guard_answer(const struct sentry_answer *answer)
-{
+void guard_answer(const struct sentry_answer *answer) {
     for (int i = 0; i < SENTRY_ASKS_MAX; i++) {
         struct pending *pending = &pendings[i];
         if (!pending->used || pending->ask != answer->ask)
@@ -455,8 +447,7 @@ void guard_answer(const struct sentry_answer *answer)
     }
 }
 
-void guard_stop(uint32_t sandbox)
-{
+void guard_stop(uint32_t sandbox) {
     guard_forget(sandbox);
     for (struct listener *at = listeners, *next; at; at = next) {
         next = at->next;
@@ -477,21 +468,18 @@ void guard_stop(uint32_t sandbox)
     }
 }
 
-static uint64_t now_ms(void)
-{
+static uint64_t now_ms(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000 + 1;
 }
 
-static bool is_held(const struct pending *pending)
-{
+static bool is_held(const struct pending *pending) {
     const struct watch *watch = watch_find(pending->listener->sandbox);
     return watch && thread_held(pending->call->tid, watch->cgroup_path);
 }
 
-void guard_check(void)
-{
+void guard_check(void) {
     static uint64_t checked_ms;
     uint64_t now = now_ms();
     if (pending_count == 0 || now - checked_ms < INTERRUPTED_MS_MAX / 3)
@@ -506,13 +494,11 @@ void guard_check(void)
         else if (pending->invalid_since_ms == 0)
             pending->invalid_since_ms = now;
         else if (is_held(pending))
-            pending->invalid_since_ms = now; /* frozen for a checkpoint: it will stand there again */
+            pending->invalid_since_ms =
+                now; /* frozen for a checkpoint: it will stand there again */
         else if (now - pending->invalid_since_ms > INTERRUPTED_MS_MAX)
             withdraw(pending);
     }
 }
 
-bool guard_pending(void)
-{
-    return pending_count > 0;
-}
+bool guard_pending(void) { return pending_count > 0; }

@@ -1,8 +1,9 @@
 /*
- * Which inodes below a tracked root changed? The ctime tracepoints see every way of changing a file (system calls,
- * io_uring, overlay copy-up, writers outside the sandbox) because every change of a file changes its ctime; the first
- * store through a shared mapping shows as a dirtied folio. Tracking system calls instead misses most of these and costs
- * the whole machine. These tracepoints exist where the kernel has multigrain timestamps (6.13 and later).
+ * Which inodes below a tracked root changed? The ctime tracepoints see every way of changing a file
+ * (system calls, io_uring, overlay copy-up, writers outside the sandbox) because every change of a
+ * file changes its ctime; the first store through a shared mapping shows as a dirtied folio.
+ * Tracking system calls instead misses most of these and costs the whole machine. These tracepoints
+ * exist where the kernel has multigrain timestamps (6.13 and later).
  */
 #include "vmlinux.h"
 
@@ -71,8 +72,8 @@ struct {
     __type(value, __u8);
 } seen SEC(".maps");
 
-static __always_inline void record_in(struct root_state *state, __u32 slot, __u32 generation, __u64 ino)
-{
+static __always_inline void record_in(struct root_state *state, __u32 slot, __u32 generation,
+                                      __u64 ino) {
     struct root_half *half = &state->half[generation & 1];
     struct seen_key key = {.ino = ino, .slot = slot, .generation = generation};
     struct root_inodes *list;
@@ -90,8 +91,7 @@ static __always_inline void record_in(struct root_state *state, __u32 slot, __u3
         half->overflow = 1;
 }
 
-static __always_inline void record(__u32 slot, __u64 ino)
-{
+static __always_inline void record(__u32 slot, __u64 ino) {
     struct root_state *state = bpf_map_lookup_elem(&states, &slot);
     __u32 generation;
     if (!state)
@@ -99,7 +99,8 @@ static __always_inline void record(__u32 slot, __u64 ino)
     state->last_ns = bpf_ktime_get_ns();
     generation = *(volatile __u32 *)&state->generation;
     record_in(state, slot, generation, ino);
-    /* A fence came between: it may have read the old half already, so the new one gets the hint as well. */
+    /* A fence came between: it may have read the old half already, so the new one gets the hint as
+     * well. */
     __u32 now = *(volatile __u32 *)&state->generation;
     if (now != generation)
         record_in(state, slot, now, ino);
@@ -114,8 +115,7 @@ struct walk {
     __u32 outside;
 };
 
-static long walk_step(__u32 index, void *context)
-{
+static long walk_step(__u32 index, void *context) {
     struct walk *walk = context;
     struct dentry *dentry = walk->dentry;
     struct dentry *parent;
@@ -140,16 +140,15 @@ static long walk_step(__u32 index, void *context)
     return 0;
 }
 
-/* Being made (its directory is hinted when it gets a name) or without any name left: nothing that a path could show. */
-static __always_inline int has_no_name_by_right(struct inode *inode)
-{
+/* Being made (its directory is hinted when it gets a name) or without any name left: nothing that a
+ * path could show. */
+static __always_inline int has_no_name_by_right(struct inode *inode) {
     __u32 state = 0, new_bit = 0;
     if (bpf_core_enum_value_exists(enum inode_state_bits, __I_NEW))
         new_bit = bpf_core_enum_value(enum inode_state_bits, __I_NEW);
     bpf_core_read(&state, sizeof(state), &inode->i_state);
     return BPF_CORE_READ(inode, i_nlink) == 0 || BPF_CORE_READ(inode, i_ino) == 0 ||
-           BPF_CORE_READ(inode, i_hash.pprev) == 0 ||
-           (state & (1u << new_bit));
+           BPF_CORE_READ(inode, i_hash.pprev) == 0 || (state & (1u << new_bit));
 }
 
 struct aliases {
@@ -160,9 +159,9 @@ struct aliases {
     __u32 lost;
 };
 
-/* A hard link in two roots is a change of both. A callback, not a loop: the verifier would follow every combination. */
-static long alias_step(__u32 index, void *context)
-{
+/* A hard link in two roots is a change of both. A callback, not a loop: the verifier would follow
+ * every combination. */
+static long alias_step(__u32 index, void *context) {
     struct aliases *aliases = context;
     struct walk walk = {.dev = aliases->dev, .top = aliases->top};
     struct hlist_node *node = aliases->node;
@@ -177,17 +176,15 @@ static long alias_step(__u32 index, void *context)
 }
 
 /*
- * An overlay's whiteouts are links of one inode, thousands at times. Making or removing one changes its directory, which
- * is hinted; the inode itself holds nothing.
+ * An overlay's whiteouts are links of one inode, thousands at times. Making or removing one changes
+ * its directory, which is hinted; the inode itself holds nothing.
  */
-static __always_inline int is_whiteout(struct inode *inode)
-{
+static __always_inline int is_whiteout(struct inode *inode) {
     return (BPF_CORE_READ(inode, i_mode) & MODE_TYPE) == MODE_CHARACTER_DEVICE &&
            BPF_CORE_READ(inode, i_rdev) == 0;
 }
 
-static __always_inline int changed(struct inode *inode)
-{
+static __always_inline int changed(struct inode *inode) {
     struct super_block *sb = BPF_CORE_READ(inode, i_sb);
     struct aliases aliases = {};
     struct device_state *device;
@@ -218,20 +215,13 @@ static __always_inline int changed(struct inode *inode)
 }
 
 SEC("tp_btf/ctime_ns_xchg")
-int BPF_PROG(on_ctime, struct inode *inode)
-{
-    return changed(inode);
-}
+int BPF_PROG(on_ctime, struct inode *inode) { return changed(inode); }
 
 SEC("tp_btf/ctime_xchg_skip")
-int BPF_PROG(on_ctime_skip, struct inode *inode)
-{
-    return changed(inode);
-}
+int BPF_PROG(on_ctime_skip, struct inode *inode) { return changed(inode); }
 
 SEC("tp_btf/writeback_dirty_folio")
-int BPF_PROG(on_dirty_folio, struct folio *folio, struct address_space *mapping)
-{
+int BPF_PROG(on_dirty_folio, struct folio *folio, struct address_space *mapping) {
     struct inode *host = 0;
     if (mapping)
         host = BPF_CORE_READ(mapping, host);

@@ -1,9 +1,11 @@
 /*
- * Which file is it, and has it changed: the one place that reads a device, an inode number and a ctime. Approvals and
- * verification both come here, so that they compare like with like on every file system.
+ * Which file is it, and has it changed: the one place that reads a device, an inode number and a
+ * ctime. Approvals and verification both come here, so that they compare like with like on every
+ * file system.
  */
 #define OVERLAYFS_MAGIC 0x794c7630
-#define CTIME_QUERIED (1u << 31) /* multigrain timestamps: "somebody looked", not part of the time */
+#define CTIME_QUERIED                                                                              \
+    (1u << 31) /* multigrain timestamps: "somebody looked", not part of the time */
 
 /* Before 6.6, and 6.6 to 6.10; later kernels have i_ctime_sec and i_ctime_nsec. */
 struct inode___plain_ctime {
@@ -22,8 +24,7 @@ struct ovl_inode___upper {
     struct dentry *__upperdentry;
 } __attribute__((preserve_access_index));
 
-static __always_inline void read_ctime(struct inode *inode, struct identity *out)
-{
+static __always_inline void read_ctime(struct inode *inode, struct identity *out) {
     struct inode___split_ctime *split = (void *)inode;
     struct inode___wrapped_ctime *wrapped = (void *)inode;
     struct inode___plain_ctime *plain = (void *)inode;
@@ -41,11 +42,10 @@ static __always_inline void read_ctime(struct inode *inode, struct identity *out
 }
 
 /*
- * On overlay the number and device are the overlay's own, but the time is the upper file's: a store through a mapping
- * changes only that one.
+ * On overlay the number and device are the overlay's own, but the time is the upper file's: a store
+ * through a mapping changes only that one.
  */
-static __always_inline void identity_of(struct inode *inode, struct identity *out)
-{
+static __always_inline void identity_of(struct inode *inode, struct identity *out) {
     struct inode *content = inode;
     out->ino = BPF_CORE_READ(inode, i_ino);
     out->dev = BPF_CORE_READ(inode, i_sb, s_dev);

@@ -29,8 +29,7 @@
 
 static int late; /* threads seized that had not stopped in time */
 
-void inject_reap(void)
-{
+void inject_reap(void) {
     int status;
     pid_t tid;
     while (late > 0 && (tid = waitpid(-1, &status, __WALL | WNOHANG)) > 0) {
@@ -45,8 +44,7 @@ void inject_reap(void)
 #if defined(__x86_64__)
 
 /* Waits for a stop; 0, -ESRCH when the thread is gone, -ETIMEDOUT. */
-static int wait_stop(pid_t tid, int *status)
-{
+static int wait_stop(pid_t tid, int *status) {
     for (int waited_us = 0; waited_us < STOP_PATIENCE_MS * 1000;) {
         int step_us = waited_us < 2000 ? 50 : 1000;
         pid_t got = waitpid(tid, status, __WALL | WNOHANG);
@@ -61,8 +59,7 @@ static int wait_stop(pid_t tid, int *status)
 }
 
 /* Any `syscall` instruction in executable memory will do; the vdso has one. */
-static uint64_t find_instruction(pid_t tid)
-{
+static uint64_t find_instruction(pid_t tid) {
     char path[64], line[512];
     uint64_t found = 0;
     uint8_t *bytes = malloc(SCAN_BYTES_MAX);
@@ -74,8 +71,9 @@ static uint64_t find_instruction(pid_t tid)
         while (maps && !found && fgets(line, sizeof(line), maps)) {
             unsigned long start, end;
             char rights[8];
-            if (sscanf(line, "%lx-%lx %7s", &start, &end, rights) != 3 || rights[0] != 'r' || rights[2] != 'x' ||
-                (pass == 0 && !strstr(line, "[vdso]")) || strstr(line, "[vsyscall]"))
+            if (sscanf(line, "%lx-%lx %7s", &start, &end, rights) != 3 || rights[0] != 'r' ||
+                rights[2] != 'x' || (pass == 0 && !strstr(line, "[vdso]")) ||
+                strstr(line, "[vsyscall]"))
                 continue;
             size_t size = end - start < SCAN_BYTES_MAX ? end - start : SCAN_BYTES_MAX;
             ssize_t got = pread(memory, bytes, size, (off_t)start);
@@ -93,13 +91,14 @@ static uint64_t find_instruction(pid_t tid)
 }
 
 /*
- * A few calls answer EINTR to any interruption, even by ptrace, where most are restarted by themselves (signal(7)).
- * The program must not notice us: make the kernel restart them unless a handler really runs.
+ * A few calls answer EINTR to any interruption, even by ptrace, where most are restarted by
+ * themselves (signal(7)). The program must not notice us: make the kernel restart them unless a
+ * handler really runs.
  */
-static void mend_interrupted(struct user_regs_struct *regs)
-{
-    static const long fragile[] = {SYS_epoll_wait, SYS_epoll_pwait, 441 /* epoll_pwait2 */, SYS_semop,
-                                   SYS_semtimedop, SYS_rt_sigtimedwait, SYS_io_getevents, SYS_msgrcv, SYS_msgsnd};
+static void mend_interrupted(struct user_regs_struct *regs) {
+    static const long fragile[] = {SYS_epoll_wait,   SYS_epoll_pwait, 441 /* epoll_pwait2 */,
+                                   SYS_semop,        SYS_semtimedop,  SYS_rt_sigtimedwait,
+                                   SYS_io_getevents, SYS_msgrcv,      SYS_msgsnd};
     if ((long)regs->rax != -EINTR)
         return;
     for (size_t i = 0; i < sizeof(fragile) / sizeof(*fragile); i++)
@@ -107,10 +106,10 @@ static void mend_interrupted(struct user_regs_struct *regs)
             regs->rax = (unsigned long long)-514; /* ERESTARTNOHAND */
 }
 
-static int stop(struct injection *injection)
-{
+static int stop(struct injection *injection) {
     int status, error;
-    /* Suspending seccomp lets a sandbox's own filter not refuse what we install; not every kernel has it. */
+    /* Suspending seccomp lets a sandbox's own filter not refuse what we install; not every kernel
+     * has it. */
     if (ptrace(PTRACE_SEIZE, injection->tid, 0, PTRACE_O_SUSPEND_SECCOMP) != 0 &&
         (errno != EPERM && errno != EINVAL ? 1 : ptrace(PTRACE_SEIZE, injection->tid, 0, 0) != 0))
         return -errno;
@@ -126,8 +125,7 @@ static int stop(struct injection *injection)
     return error;
 }
 
-int inject_begin(struct injection *injection, pid_t tid)
-{
+int inject_begin(struct injection *injection, pid_t tid) {
     uint64_t blocked = ~TRAP_BIT;
     int error;
     memset(injection, 0, sizeof(*injection));
@@ -135,7 +133,8 @@ int inject_begin(struct injection *injection, pid_t tid)
     if ((error = stop(injection)) != 0)
         return error;
     if (ptrace(PTRACE_GETREGS, tid, 0, &injection->saved) != 0 ||
-        ptrace(PTRACE_GETSIGMASK_VALUE, tid, sizeof(injection->saved_mask), &injection->saved_mask) != 0 ||
+        ptrace(PTRACE_GETSIGMASK_VALUE, tid, sizeof(injection->saved_mask),
+               &injection->saved_mask) != 0 ||
         ptrace(PTRACE_SETSIGMASK_VALUE, tid, sizeof(blocked), &blocked) != 0) {
         error = -errno;
         ptrace(PTRACE_DETACH, tid, 0, injection->deliver);
@@ -150,9 +149,8 @@ int inject_begin(struct injection *injection, pid_t tid)
     return 0;
 }
 
-int64_t inject_call(struct injection *injection, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-                    uint64_t e, uint64_t f)
-{
+int64_t inject_call(struct injection *injection, long number, uint64_t a, uint64_t b, uint64_t c,
+                    uint64_t d, uint64_t e, uint64_t f) {
     struct user_regs_struct regs = injection->saved;
     int status, error;
     regs.rax = (unsigned long long)number;
@@ -183,32 +181,27 @@ int64_t inject_call(struct injection *injection, long number, uint64_t a, uint64
     return -EBUSY;
 }
 
-void inject_end(struct injection *injection)
-{
+void inject_end(struct injection *injection) {
     ptrace(PTRACE_SETREGS, injection->tid, 0, &injection->saved);
-    ptrace(PTRACE_SETSIGMASK_VALUE, injection->tid, sizeof(injection->saved_mask), &injection->saved_mask);
+    ptrace(PTRACE_SETSIGMASK_VALUE, injection->tid, sizeof(injection->saved_mask),
+           &injection->saved_mask);
     ptrace(PTRACE_DETACH, injection->tid, 0, injection->deliver);
 }
 
 #else
 
-int inject_begin(struct injection *injection, pid_t tid)
-{
+int inject_begin(struct injection *injection, pid_t tid) {
     (void)injection;
     (void)tid;
     return -ENOSYS;
 }
 
-int64_t inject_call(struct injection *injection, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-                    uint64_t e, uint64_t f)
-{
+int64_t inject_call(struct injection *injection, long number, uint64_t a, uint64_t b, uint64_t c,
+                    uint64_t d, uint64_t e, uint64_t f) {
     (void)injection, (void)number, (void)a, (void)b, (void)c, (void)d, (void)e, (void)f;
     return -ENOSYS;
 }
 
-void inject_end(struct injection *injection)
-{
-    (void)injection;
-}
+void inject_end(struct injection *injection) { (void)injection; }
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * Runs system calls in another process's thread, stopped by ptrace, without writing to its code or its stack (its other
- * threads go on running), and leaves it as it was: an interrupted system call is restarted by the kernel.
+ * Runs system calls in another process's thread, stopped by ptrace, without writing to its code or
+ * its stack (its other threads go on running), and leaves it as it was: an interrupted system call
+ * is restarted by the kernel.
  */
 #ifndef SENTRY_INJECT_H
 #define SENTRY_INJECT_H
@@ -29,8 +30,8 @@ struct injection {
 /* Stops the thread. 0, or -errno: EPERM when it is traced already, EBUSY when it does not stop. */
 int inject_begin(struct injection *injection, pid_t tid);
 /* The call's result as the kernel gives it (-errno on failure); -ESRCH when the thread died. */
-int64_t inject_call(struct injection *injection, long number, uint64_t a, uint64_t b, uint64_t c, uint64_t d,
-                    uint64_t e, uint64_t f);
+int64_t inject_call(struct injection *injection, long number, uint64_t a, uint64_t b, uint64_t c,
+                    uint64_t d, uint64_t e, uint64_t f);
 void inject_end(struct injection *injection);
 /* Threads that would not stop in time are let go when they do. Call it now and then. */
 void inject_reap(void);

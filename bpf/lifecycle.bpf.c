@@ -1,6 +1,7 @@
 /*
- * Fork, exec and exit of the watched cgroups (and of cgroups below them), and the verification of guarded execs.
- * tp_btf because it loads where kprobes, fentry and LSM programs do not, and needs no tracefs.
+ * Fork, exec and exit of the watched cgroups (and of cgroups below them), and the verification of
+ * guarded execs. tp_btf because it loads where kprobes, fentry and LSM programs do not, and needs
+ * no tracefs.
  */
 #include "vmlinux.h"
 
@@ -52,8 +53,7 @@ struct {
 
 struct watch_counters counters[WATCHES_MAX];
 
-static __always_inline struct watch_value *watch_of_current(void)
-{
+static __always_inline struct watch_value *watch_of_current(void) {
     __u64 id = bpf_get_current_cgroup_id();
     struct watch_value *watch = bpf_map_lookup_elem(&watches, &id);
     if (watch)
@@ -69,13 +69,11 @@ static __always_inline struct watch_value *watch_of_current(void)
     return 0;
 }
 
-static __always_inline struct watch_counters *counters_of(struct watch_value *watch)
-{
+static __always_inline struct watch_counters *counters_of(struct watch_value *watch) {
     return &counters[watch->slot & (WATCHES_MAX - 1)];
 }
 
-static __always_inline __u32 innermost_pid(struct task_struct *task)
-{
+static __always_inline __u32 innermost_pid(struct task_struct *task) {
     struct pid *pid = BPF_CORE_READ(task, group_leader, thread_pid);
     __u32 level = BPF_CORE_READ(pid, level);
     struct upid number = {};
@@ -83,9 +81,8 @@ static __always_inline __u32 innermost_pid(struct task_struct *task)
     return number.nr;
 }
 
-static __always_inline void begin_event(struct process_event *event, __u32 kind, struct task_struct *task,
-                                        struct watch_value *watch)
-{
+static __always_inline void begin_event(struct process_event *event, __u32 kind,
+                                        struct task_struct *task, struct watch_value *watch) {
     event->kind = kind;
     event->sandbox = watch->sandbox;
     event->pid = task->tgid;
@@ -97,8 +94,8 @@ static __always_inline void begin_event(struct process_event *event, __u32 kind,
     event->argv_length = 0;
 }
 
-static __always_inline void send_event(void *data, __u64 size, __u32 urgent, struct watch_value *watch)
-{
+static __always_inline void send_event(void *data, __u64 size, __u32 urgent,
+                                       struct watch_value *watch) {
     __u64 flags = BPF_RB_NO_WAKEUP;
     if (urgent || bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA) > EVENT_RING_WAKE_BYTES)
         flags = BPF_RB_FORCE_WAKEUP;
@@ -107,8 +104,7 @@ static __always_inline void send_event(void *data, __u64 size, __u32 urgent, str
 }
 
 SEC("tp_btf/sched_process_fork")
-int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
-{
+int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child) {
     struct watch_value *watch;
     if (child->pid != child->tgid)
         return 0;
@@ -119,8 +115,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 }
 
 static __always_inline void read_names(struct event_scratch *out, struct task_struct *task,
-                                       struct linux_binprm *bprm)
-{
+                                       struct linux_binprm *bprm) {
     struct path_walk walk = {};
     struct vfsmount *mount = BPF_CORE_READ(bprm, file, f_path.mnt);
     struct vfsmount *root = BPF_CORE_READ(task, fs, root.mnt);
@@ -135,8 +130,7 @@ static __always_inline void read_names(struct event_scratch *out, struct task_st
         out->event.flags |= EVENT_NAMES_TRUNCATED;
 }
 
-static __always_inline void read_argv(struct event_scratch *out, struct task_struct *task)
-{
+static __always_inline void read_argv(struct event_scratch *out, struct task_struct *task) {
     unsigned long start = BPF_CORE_READ(task, mm, arg_start);
     unsigned long size = BPF_CORE_READ(task, mm, arg_end) - start;
     __u32 at = out->event.names_length;
@@ -153,8 +147,7 @@ static __always_inline void read_argv(struct event_scratch *out, struct task_str
 }
 
 SEC("tp_btf/sched_process_exec")
-int BPF_PROG(on_exec, struct task_struct *task, pid_t caller, struct linux_binprm *bprm)
-{
+int BPF_PROG(on_exec, struct task_struct *task, pid_t caller, struct linux_binprm *bprm) {
     struct watch_value *watch = watch_of_current();
     struct event_scratch *out;
     __u32 zero = 0, kind = EVENT_EXEC;
@@ -182,8 +175,7 @@ int BPF_PROG(on_exec, struct task_struct *task, pid_t caller, struct linux_binpr
 }
 
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(on_exit, struct task_struct *task)
-{
+int BPF_PROG(on_exit, struct task_struct *task) {
     struct watch_value *watch = watch_of_current();
     struct process_event event;
     __u32 tid = task->pid;
@@ -199,10 +191,10 @@ int BPF_PROG(on_exit, struct task_struct *task)
     return 0;
 }
 
-/* Run by the sentry on itself: the identity behind one of its descriptors, by the very function that verifies. */
+/* Run by the sentry on itself: the identity behind one of its descriptors, by the very function
+ * that verifies. */
 SEC("syscall")
-int identify(struct identify_request *request)
-{
+int identify(struct identify_request *request) {
     struct task_struct *task = (void *)bpf_get_current_task();
     struct file **table = BPF_CORE_READ(task, files, fdt, fd);
     struct file *file = 0;

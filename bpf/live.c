@@ -14,11 +14,11 @@
 #define ARGV_MAX 4096
 #define THREADS_MAX 4096
 
-static int add_pids(const char *path, pid_t *pids, int count, int room, int depth)
-{
+static int add_pids(const char *path, pid_t *pids, int count, int room, int depth) {
     char name[PATH_MAX];
     int pid;
-    if (depth > CGROUP_DEPTH_MAX || snprintf(name, sizeof(name), "%s/cgroup.procs", path) >= (int)sizeof(name))
+    if (depth > CGROUP_DEPTH_MAX ||
+        snprintf(name, sizeof(name), "%s/cgroup.procs", path) >= (int)sizeof(name))
         return count;
     FILE *file = fopen(name, "re");
     if (!file)
@@ -40,13 +40,11 @@ static int add_pids(const char *path, pid_t *pids, int count, int room, int dept
     return count;
 }
 
-int cgroup_pids(const char *path, pid_t *pids, int room)
-{
+int cgroup_pids(const char *path, pid_t *pids, int room) {
     return add_pids(path, pids, 0, room, 0);
 }
 
-int process_threads(pid_t pid, pid_t *tids, int room)
-{
+int process_threads(pid_t pid, pid_t *tids, int room) {
     char path[64];
     int count = 0;
     snprintf(path, sizeof(path), "/proc/%d/task", pid);
@@ -60,8 +58,7 @@ int process_threads(pid_t pid, pid_t *tids, int room)
     return count;
 }
 
-static ssize_t slurp(const char *path, char *out, size_t room)
-{
+static ssize_t slurp(const char *path, char *out, size_t room) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     size_t length = 0;
     ssize_t got = -1;
@@ -79,8 +76,7 @@ struct stat_line {
     unsigned long long start;
 };
 
-static int read_stat(pid_t pid, struct stat_line *out)
-{
+static int read_stat(pid_t pid, struct stat_line *out) {
     char path[64], line[1024];
     snprintf(path, sizeof(path), "/proc/%d/stat", pid);
     ssize_t length = slurp(path, line, sizeof(line) - 1);
@@ -88,21 +84,20 @@ static int read_stat(pid_t pid, struct stat_line *out)
         return -1;
     line[length] = 0;
     char *rest = strrchr(line, ')'); /* the name may hold anything */
-    if (!rest || sscanf(rest + 1,
-                        " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
-                        &out->state, &out->parent, &out->start) != 3)
+    if (!rest ||
+        sscanf(rest + 1,
+               " %c %d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %*d %*d %*d %llu",
+               &out->state, &out->parent, &out->start) != 3)
         return -1;
     return 0;
 }
 
-uint64_t process_start(pid_t pid)
-{
+uint64_t process_start(pid_t pid) {
     struct stat_line stat;
     return read_stat(pid, &stat) == 0 ? stat.start : 0;
 }
 
-static bool file_says(const char *path, const char *words)
-{
+static bool file_says(const char *path, const char *words) {
     char text[512];
     ssize_t length = slurp(path, text, sizeof(text) - 1);
     if (length <= 0)
@@ -111,8 +106,7 @@ static bool file_says(const char *path, const char *words)
     return strstr(text, words) != NULL;
 }
 
-static bool frozen_by_version_1(pid_t tid)
-{
+static bool frozen_by_version_1(pid_t tid) {
     char path[PATH_MAX + 64], line[PATH_MAX + 64];
     bool frozen = false;
     snprintf(path, sizeof(path), "/proc/%d/cgroup", tid);
@@ -123,7 +117,8 @@ static bool frozen_by_version_1(pid_t tid)
             continue;
         where += strlen(":freezer:");
         where[strcspn(where, "\n")] = 0;
-        if (snprintf(path, sizeof(path), "/sys/fs/cgroup/freezer%s/freezer.state", where) < (int)sizeof(path))
+        if (snprintf(path, sizeof(path), "/sys/fs/cgroup/freezer%s/freezer.state", where) <
+            (int)sizeof(path))
             frozen = file_says(path, "FR"); /* FROZEN or FREEZING, not THAWED */
     }
     if (file)
@@ -131,8 +126,7 @@ static bool frozen_by_version_1(pid_t tid)
     return frozen;
 }
 
-bool thread_held(pid_t tid, const char *cgroup_path)
-{
+bool thread_held(pid_t tid, const char *cgroup_path) {
     struct stat_line stat;
     char path[PATH_MAX + 16];
     if (read_stat(tid, &stat) != 0 || stat.state == 'Z' || stat.state == 'X')
@@ -143,8 +137,7 @@ bool thread_held(pid_t tid, const char *cgroup_path)
     return file_says(path, "frozen 1") || frozen_by_version_1(tid);
 }
 
-static uint64_t run_count(pid_t pid)
-{
+static uint64_t run_count(pid_t pid) {
     static pid_t tids[THREADS_MAX];
     int threads = process_threads(pid, tids, THREADS_MAX);
     uint64_t total = 0;
@@ -162,8 +155,7 @@ static uint64_t run_count(pid_t pid)
     return total;
 }
 
-static void read_status(pid_t pid, struct sentry_live *live)
-{
+static void read_status(pid_t pid, struct sentry_live *live) {
     char path[64], line[512];
     int tracer = 0;
     snprintf(path, sizeof(path), "/proc/%d/status", pid);
@@ -183,9 +175,9 @@ static void read_status(pid_t pid, struct sentry_live *live)
     fclose(file);
 }
 
-/* Of a real file: not of anonymous shared memory, devices or System V segments, which no tracked root holds. */
-static int has_shared_writable(pid_t pid)
-{
+/* Of a real file: not of anonymous shared memory, devices or System V segments, which no tracked
+ * root holds. */
+static int has_shared_writable(pid_t pid) {
     static const char *const not_files[] = {"/memfd:", "/dev/zero", "/SYSV", "/dev/shm/", "/dev/"};
     char path[64], line[PATH_MAX + 256];
     int found = 0;
@@ -196,7 +188,8 @@ static int has_shared_writable(pid_t pid)
     while (!found && fgets(line, sizeof(line), file)) {
         char rights[8];
         int at = 0;
-        if (sscanf(line, "%*s %7s %*s %*s %*u %n", rights, &at) != 1 || rights[1] != 'w' || rights[3] != 's')
+        if (sscanf(line, "%*s %7s %*s %*s %*u %n", rights, &at) != 1 || rights[1] != 'w' ||
+            rights[3] != 's')
             continue;
         found = at > 0 && line[at] == '/';
         for (size_t i = 0; found && i < sizeof(not_files) / sizeof(*not_files); i++)
@@ -207,8 +200,7 @@ static int has_shared_writable(pid_t pid)
     return found;
 }
 
-static void send_one(pid_t pid, uint32_t request, uint32_t sandbox)
-{
+static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
     struct sentry_live live = {.pid = (uint32_t)pid};
     struct stat_line stat;
     char path[64], program[PATH_MAX], argv[ARGV_MAX];
@@ -233,8 +225,7 @@ static void send_one(pid_t pid, uint32_t request, uint32_t sandbox)
     frame_end();
 }
 
-void live_send(const char *cgroup_path, uint32_t request, uint32_t sandbox)
-{
+void live_send(const char *cgroup_path, uint32_t request, uint32_t sandbox) {
     static pid_t pids[CGROUP_PIDS_MAX];
     int count = cgroup_pids(cgroup_path, pids, CGROUP_PIDS_MAX);
     for (int i = 0; i < count; i++)

@@ -1,7 +1,7 @@
 /*
- * The sentry: holds BPF, seccomp notifications and the verification at exec for its owner, which speaks frames on our
- * stdin and stdout. Mechanism only; every decision is the owner's. Ends when stdin ends.
- *   sentry --state-dir DIR
+ * The sentry: holds BPF, seccomp notifications and the verification at exec for its owner, which
+ * speaks frames on our stdin and stdout. Mechanism only; every decision is the owner's. Ends when
+ * stdin ends. sentry --state-dir DIR
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -29,25 +29,19 @@
 static int epoll;
 static bool ended;
 
-int loop_add(struct source *source, uint32_t events)
-{
+int loop_add(struct source *source, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = source};
     return epoll_ctl(epoll, EPOLL_CTL_ADD, source->fd, &event) == 0 ? 0 : -errno;
 }
 
-void loop_change(struct source *source, uint32_t events)
-{
+void loop_change(struct source *source, uint32_t events) {
     struct epoll_event event = {.events = events, .data.ptr = source};
     epoll_ctl(epoll, EPOLL_CTL_MOD, source->fd, &event);
 }
 
-void loop_remove(struct source *source)
-{
-    epoll_ctl(epoll, EPOLL_CTL_DEL, source->fd, NULL);
-}
+void loop_remove(struct source *source) { epoll_ctl(epoll, EPOLL_CTL_DEL, source->fd, NULL); }
 
-static void send_done(const struct sentry_frame *frame, int error, const char *message)
-{
+static void send_done(const struct sentry_frame *frame, int error, const char *message) {
     struct sentry_done done = {.status = -error, .message_length = (uint32_t)strlen(message)};
     frame_begin(SENTRY_DONE, frame->request, frame->sandbox);
     frame_put(&done, sizeof(done));
@@ -55,8 +49,7 @@ static void send_done(const struct sentry_frame *frame, int error, const char *m
     frame_end();
 }
 
-static void on_watch(const struct sentry_frame *frame, const uint8_t *payload)
-{
+static void on_watch(const struct sentry_frame *frame, const uint8_t *payload) {
     struct sentry_watch request;
     const char *trouble = "the frame";
     int error = -EINVAL;
@@ -68,8 +61,8 @@ static void on_watch(const struct sentry_frame *frame, const uint8_t *payload)
     send_done(frame, error, error ? trouble : "");
 }
 
-static void on_guard(const struct sentry_frame *frame, const uint8_t *payload, struct watch *watch)
-{
+static void on_guard(const struct sentry_frame *frame, const uint8_t *payload,
+                     struct watch *watch) {
     char path[PATH_MAX];
     int error = -ENAMETOOLONG;
     if (frame->length < sizeof(path)) {
@@ -80,8 +73,7 @@ static void on_guard(const struct sentry_frame *frame, const uint8_t *payload, s
     send_done(frame, error, error ? "the guard's socket" : "");
 }
 
-static void on_reguard(const struct sentry_frame *frame, struct watch *watch)
-{
+static void on_reguard(const struct sentry_frame *frame, struct watch *watch) {
     static pid_t failed[REGUARD_FAILED_MAX];
     struct sentry_reguarded reply = {0};
     int count = reguard(watch, failed, REGUARD_FAILED_MAX);
@@ -96,8 +88,7 @@ static void on_reguard(const struct sentry_frame *frame, struct watch *watch)
     frame_end();
 }
 
-static void on_answer(const struct sentry_frame *frame, const uint8_t *payload)
-{
+static void on_answer(const struct sentry_frame *frame, const uint8_t *payload) {
     struct sentry_answer answer;
     if (frame->length != sizeof(answer))
         return;
@@ -105,8 +96,7 @@ static void on_answer(const struct sentry_frame *frame, const uint8_t *payload)
     guard_answer(&answer);
 }
 
-static void on_frame(const struct sentry_frame *frame, const uint8_t *payload)
-{
+static void on_frame(const struct sentry_frame *frame, const uint8_t *payload) {
     struct watch *watch = watch_find(frame->sandbox);
     if (frame->type == SENTRY_WATCH) {
         on_watch(frame, payload);
@@ -131,30 +121,26 @@ static void on_frame(const struct sentry_frame *frame, const uint8_t *payload)
     }
 }
 
-static void on_stdin(struct source *source, uint32_t events)
-{
+static void on_stdin(struct source *source, uint32_t events) {
     (void)source;
     (void)events;
     if (!frames_receive(on_frame))
         ended = true;
 }
 
-static void on_stdout(struct source *source, uint32_t events)
-{
+static void on_stdout(struct source *source, uint32_t events) {
     (void)source;
     if (events & (EPOLLERR | EPOLLHUP))
         ended = true;
 }
 
-static void on_events(struct source *source, uint32_t events)
-{
+static void on_events(struct source *source, uint32_t events) {
     (void)source;
     (void)events;
     watch_drain();
 }
 
-static void send_ready(const char *state_dir)
-{
+static void send_ready(const char *state_dir) {
     char hints[512], verify[512];
     struct sentry_ready ready = {.version = SENTRY_VERSION};
     bool lifecycle = false;
@@ -173,8 +159,7 @@ static void send_ready(const char *state_dir)
     frame_end();
 }
 
-static void run(void)
-{
+static void run(void) {
     struct source in = {.fd = 0, .ready = on_stdin}, out = {.fd = 1, .ready = on_stdout};
     struct source events = {.fd = programs_events_fd(), .ready = on_events};
     bool writing = false;
@@ -201,15 +186,15 @@ static void run(void)
     }
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     struct rlimit files = {65536, 65536};
     if (argc != 3 || strcmp(argv[1], "--state-dir") != 0) {
         say("usage: sentry --state-dir DIR");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
-    /* A terminal's interrupt goes to the owner as well, who still needs us to end in order; stdin's end is our sign. */
+    /* A terminal's interrupt goes to the owner as well, who still needs us to end in order; stdin's
+     * end is our sign. */
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
     setrlimit(RLIMIT_NOFILE, &files); /* held files of pending asks; fewer is fine */

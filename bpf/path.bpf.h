@@ -1,6 +1,7 @@
 /*
- * The path of an open file as its own root sees it, component by component from the leaf up. bpf_d_path is not to be had
- * in tracepoints; the walk crosses mounts as d_path does. The sentry turns the components round.
+ * The path of an open file as its own root sees it, component by component from the leaf up.
+ * bpf_d_path is not to be had in tracepoints; the walk crosses mounts as d_path does. The sentry
+ * turns the components round.
  */
 #define PATH_STEPS_MAX 96
 
@@ -14,8 +15,7 @@ struct path_walk {
     __u32 truncated;
 };
 
-static long path_step(__u32 index, void *context)
-{
+static long path_step(__u32 index, void *context) {
     struct path_walk *walk = context;
     struct dentry *dentry = walk->dentry;
     struct mount *mount = walk->mount;

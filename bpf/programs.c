@@ -34,8 +34,7 @@ static volatile struct root_state *states;
 static volatile struct root_inodes *inodes;
 static volatile struct device_state *device_states;
 
-static int on_record(void *context, void *data, size_t size)
-{
+static int on_record(void *context, void *data, size_t size) {
     const struct process_event *event = data;
     const char *names = (const char *)(event + 1);
     (void)context;
@@ -46,13 +45,11 @@ static int on_record(void *context, void *data, size_t size)
     return 0;
 }
 
-static void trouble(char *where, size_t size, const char *what, int error)
-{
+static void trouble(char *where, size_t size, const char *what, int error) {
     snprintf(where, size, "%s: %s", what, strerror(error < 0 ? -error : error));
 }
 
-static int map_events(void)
-{
+static int map_events(void) {
     int fd = bpf_map__fd(lifecycle->maps.events);
     long page = sysconf(_SC_PAGESIZE);
     void *first = mmap(NULL, (size_t)page, PROT_READ, MAP_SHARED, fd, 0);
@@ -65,8 +62,7 @@ static int map_events(void)
     return ring ? 0 : -errno;
 }
 
-static void load_lifecycle(void)
-{
+static void load_lifecycle(void) {
     int error;
     if (getrandom(key, sizeof(key), 0) != sizeof(key) || !(lifecycle = lifecycle_bpf__open())) {
         trouble(lifecycle_trouble, sizeof(lifecycle_trouble), "open", errno);
@@ -84,16 +80,14 @@ static void load_lifecycle(void)
     lifecycle = NULL;
 }
 
-static void *map_array(struct bpf_map *map)
-{
+static void *map_array(struct bpf_map *map) {
     long page = sysconf(_SC_PAGESIZE);
     size_t size = (size_t)bpf_map__max_entries(map) * bpf_map__value_size(map);
     size = (size + (size_t)page - 1) / (size_t)page * (size_t)page;
     return mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
 }
 
-static void load_hints(void)
-{
+static void load_hints(void) {
     int error;
     if (!(hints = hints_bpf__open())) {
         trouble(hints_trouble, sizeof(hints_trouble), "open", errno);
@@ -108,40 +102,27 @@ static void load_hints(void)
             return;
         error = -errno;
     }
-    trouble(hints_trouble, sizeof(hints_trouble), "this kernel does not take the ctime tracepoints", error);
+    trouble(hints_trouble, sizeof(hints_trouble), "this kernel does not take the ctime tracepoints",
+            error);
     hints_bpf__destroy(hints);
     hints = NULL;
 }
 
-void programs_load(void)
-{
+void programs_load(void) {
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
     load_lifecycle();
     load_hints();
 }
 
-bool programs_have_lifecycle(void)
-{
-    return lifecycle != NULL;
-}
+bool programs_have_lifecycle(void) { return lifecycle != NULL; }
 
-bool programs_have_hints(void)
-{
-    return hints != NULL;
-}
+bool programs_have_hints(void) { return hints != NULL; }
 
-const char *programs_lifecycle_trouble(void)
-{
-    return lifecycle_trouble;
-}
+const char *programs_lifecycle_trouble(void) { return lifecycle_trouble; }
 
-const char *programs_hints_trouble(void)
-{
-    return hints_trouble;
-}
+const char *programs_hints_trouble(void) { return hints_trouble; }
 
-int programs_identify(int fd, struct identity *out, __u32 *mode)
-{
+int programs_identify(int fd, struct identity *out, __u32 *mode) {
     struct identify_request request = {.fd = (__u32)fd};
     LIBBPF_OPTS(bpf_test_run_opts, options, .ctx_in = &request, .ctx_size_in = sizeof(request));
     if (!lifecycle)
@@ -158,8 +139,7 @@ int programs_identify(int fd, struct identity *out, __u32 *mode)
     return 0;
 }
 
-int programs_watch(__u64 cgroup_id, const struct watch_value *value)
-{
+int programs_watch(__u64 cgroup_id, const struct watch_value *value) {
     int error;
     if (!lifecycle)
         return -ENOTSUP;
@@ -172,8 +152,7 @@ int programs_watch(__u64 cgroup_id, const struct watch_value *value)
                                 sizeof(*value), BPF_ANY);
 }
 
-void programs_unwatch(__u64 cgroup_id)
-{
+void programs_unwatch(__u64 cgroup_id) {
     if (!lifecycle || watch_count == 0 ||
         bpf_map__delete_elem(lifecycle->maps.watches, &cgroup_id, sizeof(cgroup_id), 0) != 0)
         return;
@@ -181,14 +160,13 @@ void programs_unwatch(__u64 cgroup_id)
         lifecycle_bpf__detach(lifecycle);
 }
 
-struct watch_counters programs_counters(__u32 slot)
-{
+struct watch_counters programs_counters(__u32 slot) {
     volatile struct watch_counters *counters = &lifecycle->bss->counters[slot];
-    return (struct watch_counters){counters->forked, counters->executed, counters->exited, counters->dropped};
+    return (struct watch_counters){counters->forked, counters->executed, counters->exited,
+                                   counters->dropped};
 }
 
-int programs_approve(pid_t tid, const struct approval *approval)
-{
+int programs_approve(pid_t tid, const struct approval *approval) {
     __u32 number = (__u32)tid;
     if (!lifecycle)
         return -ENOTSUP;
@@ -196,15 +174,13 @@ int programs_approve(pid_t tid, const struct approval *approval)
                                 sizeof(*approval), BPF_ANY);
 }
 
-void programs_disapprove(pid_t tid)
-{
+void programs_disapprove(pid_t tid) {
     __u32 number = (__u32)tid;
     if (lifecycle)
         bpf_map__delete_elem(lifecycle->maps.approvals, &number, sizeof(number), 0);
 }
 
-__u64 programs_argv_hash(const char *argv, size_t length)
-{
+__u64 programs_argv_hash(const char *argv, size_t length) {
     struct argv_hash hash;
     argv_hash_start(&hash, key[0], key[1]);
     for (size_t at = 0; at < length; at += ARGV_CHUNK_BYTES) {
@@ -217,12 +193,12 @@ __u64 programs_argv_hash(const char *argv, size_t length)
     return argv_hash_end(&hash, length);
 }
 
-int programs_add_root(const struct root_key *root, __u32 slot)
-{
+int programs_add_root(const struct root_key *root, __u32 slot) {
     int error;
     if (!hints)
         return -ENOTSUP;
-    error = bpf_map__update_elem(hints->maps.roots, root, sizeof(*root), &slot, sizeof(slot), BPF_NOEXIST);
+    error = bpf_map__update_elem(hints->maps.roots, root, sizeof(*root), &slot, sizeof(slot),
+                                 BPF_NOEXIST);
     if (error)
         return error;
     if (root_count++ == 0 && (error = hints_bpf__attach(hints)) != 0) {
@@ -232,49 +208,34 @@ int programs_add_root(const struct root_key *root, __u32 slot)
     return 0;
 }
 
-void programs_remove_root(const struct root_key *root)
-{
+void programs_remove_root(const struct root_key *root) {
     if (!hints || bpf_map__delete_elem(hints->maps.roots, root, sizeof(*root), 0) != 0)
         return;
     if (--root_count == 0)
         hints_bpf__detach(hints);
 }
 
-int programs_add_device(__u32 dev, __u32 index)
-{
+int programs_add_device(__u32 dev, __u32 index) {
     if (!hints)
         return -ENOTSUP;
-    return bpf_map__update_elem(hints->maps.devices, &dev, sizeof(dev), &index, sizeof(index), BPF_ANY);
+    return bpf_map__update_elem(hints->maps.devices, &dev, sizeof(dev), &index, sizeof(index),
+                                BPF_ANY);
 }
 
-void programs_remove_device(__u32 dev)
-{
+void programs_remove_device(__u32 dev) {
     if (hints)
         bpf_map__delete_elem(hints->maps.devices, &dev, sizeof(dev), 0);
 }
 
-volatile struct root_state *programs_root_state(__u32 slot)
-{
-    return &states[slot];
-}
+volatile struct root_state *programs_root_state(__u32 slot) { return &states[slot]; }
 
-volatile struct root_inodes *programs_root_inodes(__u32 slot)
-{
-    return &inodes[slot];
-}
+volatile struct root_inodes *programs_root_inodes(__u32 slot) { return &inodes[slot]; }
 
-volatile struct device_state *programs_device_state(__u32 index)
-{
-    return &device_states[index];
-}
+volatile struct device_state *programs_device_state(__u32 index) { return &device_states[index]; }
 
-int programs_events_fd(void)
-{
-    return ring ? ring_buffer__epoll_fd(ring) : -1;
-}
+int programs_events_fd(void) { return ring ? ring_buffer__epoll_fd(ring) : -1; }
 
-unsigned programs_drain(event_handler *handle)
-{
+unsigned programs_drain(event_handler *handle) {
     unsigned long target;
     if (!ring)
         return 0;

@@ -41,7 +41,8 @@ typedef void event_handler(const struct process_event *event, const char *names,
 
 /* The ring's descriptor for the loop, or -1. */
 int programs_events_fd(void);
-/* Hands over every event that was sent before this call; returns how many could not be waited for. */
+/* Hands over every event that was sent before this call; returns how many could not be waited for.
+ */
 unsigned programs_drain(event_handler *handle);
 
 #endif

@@ -46,31 +46,32 @@ static const struct sock_filter guard_code[] = {
 };
 _Static_assert(sizeof(guard_code) == sizeof(((struct program *)0)->code), "the program fits");
 
-static int write_program(pid_t tid, uint64_t address)
-{
+static int write_program(pid_t tid, uint64_t address) {
     struct program program = {.header = {.len = sizeof(guard_code) / sizeof(*guard_code)}};
     struct iovec local = {.iov_base = &program, .iov_len = sizeof(program)};
     struct iovec remote = {.iov_base = (void *)(uintptr_t)address, .iov_len = sizeof(program)};
     memcpy(program.code, guard_code, sizeof(guard_code));
-    program.header.filter = (struct sock_filter *)(uintptr_t)(address + offsetof(struct program, code));
+    program.header.filter =
+        (struct sock_filter *)(uintptr_t)(address + offsetof(struct program, code));
     return process_vm_writev(tid, &local, 1, &remote, 1, 0) == sizeof(program) ? 0 : -EFAULT;
 }
 
 /* Not WAIT_KILLABLE_RECV: a caller that waits must still be freezable, for a checkpoint. */
-static int64_t install(struct injection *injection, uint64_t program, bool all_threads)
-{
+static int64_t install(struct injection *injection, uint64_t program, bool all_threads) {
     uint64_t flags = SECCOMP_FILTER_FLAG_NEW_LISTENER;
     if (all_threads)
         flags |= SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
-    int64_t result = inject_call(injection, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0);
-    if (result == -EACCES && inject_call(injection, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) == 0)
-        result = inject_call(injection, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0);
+    int64_t result =
+        inject_call(injection, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0);
+    if (result == -EACCES &&
+        inject_call(injection, SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0, 0) == 0)
+        result =
+            inject_call(injection, SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, program, 0, 0, 0);
     return result;
 }
 
 /* A copy of the tracee's descriptor, which is then closed there. */
-static int fetch_listener(struct injection *injection, pid_t pid, int number)
-{
+static int fetch_listener(struct injection *injection, pid_t pid, int number) {
     int process = (int)syscall(SYS_pidfd_open, pid, 0), fd, error;
     if (process < 0)
         return -errno;
@@ -81,16 +82,16 @@ static int fetch_listener(struct injection *injection, pid_t pid, int number)
     return error ? error : fd;
 }
 
-/* 0: guarded, now or already; -ESRCH: gone, or (with all_threads) its threads have different filters. */
-static int guard_thread(struct watch *watch, pid_t pid, pid_t tid, bool all_threads)
-{
+/* 0: guarded, now or already; -ESRCH: gone, or (with all_threads) its threads have different
+ * filters. */
+static int guard_thread(struct watch *watch, pid_t pid, pid_t tid, bool all_threads) {
     struct injection injection;
     int64_t result;
     int error = inject_begin(&injection, tid);
     if (error)
         return error;
-    int64_t page = inject_call(&injection, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
-                               (uint64_t)-1, 0);
+    int64_t page = inject_call(&injection, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE,
+                               MAP_PRIVATE | MAP_ANONYMOUS, (uint64_t)-1, 0);
     if (page < 0 && page > -4096) {
         inject_end(&injection);
         return (int)page;
@@ -110,9 +111,9 @@ static int guard_thread(struct watch *watch, pid_t pid, pid_t tid, bool all_thre
     return error == -EBUSY ? 0 : error; /* EBUSY: a filter of it has a live listener */
 }
 
-/* Threads that do not descend from one filter (CRIU restores them one by one) are taken one by one. */
-static int guard_threads(struct watch *watch, pid_t pid)
-{
+/* Threads that do not descend from one filter (CRIU restores them one by one) are taken one by one.
+ */
+static int guard_threads(struct watch *watch, pid_t pid) {
     static pid_t tids[THREADS_MAX];
     int count = process_threads(pid, tids, THREADS_MAX), error = 0;
     for (int i = 0; i < count; i++) {
@@ -123,8 +124,7 @@ static int guard_threads(struct watch *watch, pid_t pid)
     return error;
 }
 
-static int guard_process(struct watch *watch, pid_t pid)
-{
+static int guard_process(struct watch *watch, pid_t pid) {
     int error = guard_thread(watch, pid, pid, true);
     if (error == -ESRCH && process_start(pid) != 0)
         error = guard_threads(watch, pid);
@@ -137,17 +137,17 @@ struct attempt {
     int error;
 };
 
-static struct attempt *find_attempt(struct attempt *attempts, int count, pid_t pid, uint64_t start)
-{
+static struct attempt *find_attempt(struct attempt *attempts, int count, pid_t pid,
+                                    uint64_t start) {
     for (int i = 0; i < count; i++)
         if (attempts[i].pid == pid && attempts[i].start == start)
             return &attempts[i];
     return NULL;
 }
 
-/* Rounds, because an unguarded process may have forked in between; a guarded one's children are guarded. */
-int reguard(struct watch *watch, pid_t *failed, int room)
-{
+/* Rounds, because an unguarded process may have forked in between; a guarded one's children are
+ * guarded. */
+int reguard(struct watch *watch, pid_t *failed, int room) {
     static pid_t pids[CGROUP_PIDS_MAX];
     static struct attempt attempts[CGROUP_PIDS_MAX];
     int attempted = 0, failures = 0, fresh = 1, error;
@@ -167,7 +167,8 @@ int reguard(struct watch *watch, pid_t *failed, int room)
                 continue;
             if (!before)
                 before = &attempts[attempted++];
-            *before = (struct attempt){.pid = pids[i], .start = start, .error = guard_process(watch, pids[i])};
+            *before = (struct attempt){
+                .pid = pids[i], .start = start, .error = guard_process(watch, pids[i])};
             fresh++;
         }
         inject_reap();

@@ -18,16 +18,14 @@ static struct {
     uint32_t users;
 } devices[DEVICES_MAX];
 
-static uint64_t monotonic_ns(void)
-{
+static uint64_t monotonic_ns(void) {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (uint64_t)now.tv_sec * 1000000000ull + (uint64_t)now.tv_nsec;
 }
 
 /* Two ticks of the clock that stamps files, at least what was measured to be enough. */
-static uint64_t settle_ns(void)
-{
+static uint64_t settle_ns(void) {
     struct timespec tick;
     uint64_t two;
     clock_getres(CLOCK_REALTIME_COARSE, &tick);
@@ -35,8 +33,7 @@ static uint64_t settle_ns(void)
     return two > SETTLE_MIN_NS ? two : SETTLE_MIN_NS;
 }
 
-static int take_device(uint32_t dev, uint32_t *index)
-{
+static int take_device(uint32_t dev, uint32_t *index) {
     int free = -1;
     for (int i = 0; i < DEVICES_MAX; i++) {
         if (devices[i].users > 0 && devices[i].dev == dev) {
@@ -58,14 +55,12 @@ static int take_device(uint32_t dev, uint32_t *index)
     return 0;
 }
 
-static void release_device(uint32_t index)
-{
+static void release_device(uint32_t index) {
     if (--devices[index].users == 0)
         programs_remove_device(devices[index].dev);
 }
 
-static int take_slot(uint32_t *slot)
-{
+static int take_slot(uint32_t *slot) {
     for (uint32_t i = 0; i < ROOTS_MAX; i++) {
         if (slot_used[i])
             continue;
@@ -76,8 +71,7 @@ static int take_slot(uint32_t *slot)
     return -ENOSPC;
 }
 
-int root_track(struct tracked_root *out, uint32_t root, const char *path)
-{
+int root_track(struct tracked_root *out, uint32_t root, const char *path) {
     struct identity identity;
     struct root_hints discarded;
     int error, fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -106,15 +100,13 @@ no_device:
     return error;
 }
 
-void root_untrack(struct tracked_root *root)
-{
+void root_untrack(struct tracked_root *root) {
     programs_remove_root(&root->key);
     release_device(root->device);
     slot_used[root->slot] = 0;
 }
 
-int roots_settle(const struct tracked_root *roots, uint32_t count)
-{
+int roots_settle(const struct tracked_root *roots, uint32_t count) {
     uint64_t quiet = settle_ns();
     for (int tries = 0;; tries++) {
         uint64_t newest = 0, now;
@@ -133,13 +125,13 @@ int roots_settle(const struct tracked_root *roots, uint32_t count)
     }
 }
 
-void root_take(struct tracked_root *root, int carry, struct root_hints *out)
-{
+void root_take(struct tracked_root *root, int carry, struct root_hints *out) {
     volatile struct root_state *state = programs_root_state(root->slot);
     volatile struct root_inodes *list = programs_root_inodes(root->slot);
     uint32_t old = state->generation & 1, new = old ^ 1;
     uint32_t kept = 0;
-    /* The other half was read at the fence before; late writers to it also wrote to the half that is read now. */
+    /* The other half was read at the fence before; late writers to it also wrote to the half that
+     * is read now. */
     state->half[new].hints = 0;
     state->half[new].count = 0;
     state->half[new].overflow = 0;
@@ -170,8 +162,7 @@ void root_take(struct tracked_root *root, int carry, struct root_hints *out)
     }
 }
 
-uint64_t root_take_unassigned(struct tracked_root *root)
-{
+uint64_t root_take_unassigned(struct tracked_root *root) {
     uint64_t now = programs_device_state(root->device)->unassigned;
     uint64_t since = now - root->unassigned_before;
     root->unassigned_before = now;

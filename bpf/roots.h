@@ -1,4 +1,5 @@
-/* Tracked roots: which directories' changes are hinted, and what was hinted since the fence before. */
+/* Tracked roots: which directories' changes are hinted, and what was hinted since the fence before.
+ */
 #ifndef SENTRY_ROOTS_H
 #define SENTRY_ROOTS_H
 
@@ -22,13 +23,14 @@ struct root_hints {
     uint64_t ino[ROOT_INODES_MAX];
 };
 
-/* Starts hinting for the directory. 0, or -errno (EEXIST: tracked already; ENOTSUP: no hints on this kernel). */
+/* Starts hinting for the directory. 0, or -errno (EEXIST: tracked already; ENOTSUP: no hints on
+ * this kernel). */
 int root_track(struct tracked_root *out, uint32_t root, const char *path);
 void root_untrack(struct tracked_root *root);
 /*
- * Waits (bounded, some tens of ms) until no hint is as young as a clock tick: a second write in the tick of a hinted
- * one changes no ctime and would raise no hint after the fence. Returns 0 when it stayed noisy; then root_take must
- * carry its hints over into the next fence.
+ * Waits (bounded, some tens of ms) until no hint is as young as a clock tick: a second write in the
+ * tick of a hinted one changes no ctime and would raise no hint after the fence. Returns 0 when it
+ * stayed noisy; then root_take must carry its hints over into the next fence.
  */
 int roots_settle(const struct tracked_root *roots, uint32_t count);
 void root_take(struct tracked_root *root, int carry, struct root_hints *out);

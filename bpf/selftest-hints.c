@@ -14,11 +14,11 @@
 #include "roots.h"
 #include "selftest.h"
 
-/* Works in the scratch directory; 0, or an errno. ENOTSUP and the like mean that the file system lacks the operation. */
+/* Works in the scratch directory; 0, or an errno. ENOTSUP and the like mean that the file system
+ * lacks the operation. */
 typedef int operation(void);
 
-static int written(const char *name, const char *text)
-{
+static int written(const char *name, const char *text) {
     int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     if (fd < 0)
         return errno;
@@ -27,36 +27,22 @@ static int written(const char *name, const char *text)
     return error;
 }
 
-static int checked(int result)
-{
-    return result < 0 ? errno : 0;
-}
+static int checked(int result) { return result < 0 ? errno : 0; }
 
-static int do_create(void)
-{
-    return written("file", "");
-}
+static int do_create(void) { return written("file", ""); }
 
-static int do_write(void)
-{
-    return written("file", "some text");
-}
+static int do_write(void) { return written("file", "some text"); }
 
-static int do_truncate(void)
-{
-    return checked(truncate("file", 4096));
-}
+static int do_truncate(void) { return checked(truncate("file", 4096)); }
 
-static int do_allocate(void)
-{
+static int do_allocate(void) {
     int fd = open("file", O_RDWR | O_CLOEXEC);
     int error = checked(fallocate(fd, 0, 8192, 4096));
     close(fd);
     return error;
 }
 
-static int do_copy_range(void)
-{
+static int do_copy_range(void) {
     int from = open("file", O_RDONLY | O_CLOEXEC), to = open("copy", O_WRONLY | O_CLOEXEC);
     int error = checked((int)copy_file_range(from, NULL, to, NULL, 4, 0));
     close(from);
@@ -64,8 +50,7 @@ static int do_copy_range(void)
     return error;
 }
 
-static int do_mapped_store(void)
-{
+static int do_mapped_store(void) {
     int fd = open("file", O_RDWR | O_CLOEXEC), error = 0;
     char *bytes = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
@@ -76,58 +61,29 @@ static int do_mapped_store(void)
     return error;
 }
 
-static int do_mode(void)
-{
-    return checked(chmod("file", 0640));
-}
+static int do_mode(void) { return checked(chmod("file", 0640)); }
 
-static int do_owner(void)
-{
-    return checked(chown("file", 1, 1));
-}
+static int do_owner(void) { return checked(chown("file", 1, 1)); }
 
-static int do_times(void)
-{
+static int do_times(void) {
     return checked(utimensat(AT_FDCWD, "file", (struct timespec[2]){{1, 1}, {2, 2}}, 0));
 }
 
-static int do_attribute(void)
-{
-    return checked(setxattr("file", "user.turntable", "1", 1, 0));
-}
+static int do_attribute(void) { return checked(setxattr("file", "user.turntable", "1", 1, 0)); }
 
-static int do_link(void)
-{
-    return checked(link("file", "second"));
-}
+static int do_link(void) { return checked(link("file", "second")); }
 
-static int do_rename(void)
-{
-    return checked(rename("second", "third"));
-}
+static int do_rename(void) { return checked(rename("second", "third")); }
 
-static int do_unlink(void)
-{
-    return checked(unlink("third"));
-}
+static int do_unlink(void) { return checked(unlink("third")); }
 
-static int do_symlink(void)
-{
-    return checked(symlink("file", "symlink"));
-}
+static int do_symlink(void) { return checked(symlink("file", "symlink")); }
 
-static int do_directory(void)
-{
-    return checked(mkdir("directory", 0700));
-}
+static int do_directory(void) { return checked(mkdir("directory", 0700)); }
 
-static int do_remove_directory(void)
-{
-    return checked(rmdir("directory"));
-}
+static int do_remove_directory(void) { return checked(rmdir("directory")); }
 
-static int do_unnamed(void)
-{
+static int do_unnamed(void) {
     char path[64];
     int fd = open(".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0600);
     if (fd < 0)
@@ -138,8 +94,7 @@ static int do_unnamed(void)
     return error;
 }
 
-static int do_look(void)
-{
+static int do_look(void) {
     char byte;
     int fd = open("file", O_RDONLY | O_CLOEXEC);
     if (fd < 0)
@@ -188,8 +143,7 @@ static const struct {
 #define OPERATIONS (sizeof(operations) / sizeof(*operations))
 
 /* Looking at a file makes its next change visible in the ctime even within the same clock tick. */
-static void look_at_all(void)
-{
+static void look_at_all(void) {
     static const char *const names[] = {".", "file", "copy", "second", "third", "directory"};
     struct stat status;
     for (size_t i = 0; i < sizeof(names) / sizeof(*names); i++)
@@ -197,15 +151,16 @@ static void look_at_all(void)
             continue;
 }
 
-static bool run_all(struct tracked_root *own, struct tracked_root *other, char *detail, size_t size)
-{
+static bool run_all(struct tracked_root *own, struct tracked_root *other, char *detail,
+                    size_t size) {
     static struct root_hints hints;
     unsigned skipped = 0;
     if (written("copy", "text") != 0) {
         snprintf(detail, size, "the state directory cannot be written");
         return false;
     }
-    /* Delayed work of the file system (a first writeback) must not be taken for a hint of reading. */
+    /* Delayed work of the file system (a first writeback) must not be taken for a hint of reading.
+     */
     for (size_t i = 0; i < OPERATIONS; i++) {
         look_at_all();
         root_take(own, 0, &hints);
@@ -220,7 +175,8 @@ static bool run_all(struct tracked_root *own, struct tracked_root *other, char *
             return false;
         }
         if (operations[i].changes != (hints.hints > 0)) {
-            snprintf(detail, size, operations[i].changes ? "%s gave no hint" : "%s gave a false hint",
+            snprintf(detail, size,
+                     operations[i].changes ? "%s gave no hint" : "%s gave a false hint",
                      operations[i].name);
             return false;
         }
@@ -230,12 +186,12 @@ static bool run_all(struct tracked_root *own, struct tracked_root *other, char *
         snprintf(detail, size, "a change was hinted for the wrong directory");
         return false;
     }
-    snprintf(detail, size, "%zu kinds of change seen, %u not possible here", OPERATIONS - skipped, skipped);
+    snprintf(detail, size, "%zu kinds of change seen, %u not possible here", OPERATIONS - skipped,
+             skipped);
     return true;
 }
 
-static void remove_all(const char *path)
-{
+static void remove_all(const char *path) {
     DIR *directory = opendir(path);
     char name[PATH_MAX];
     for (struct dirent *entry; directory && (entry = readdir(directory));) {
@@ -252,8 +208,7 @@ static void remove_all(const char *path)
     rmdir(path);
 }
 
-bool selftest_hints(const char *state_dir, char *detail, size_t size)
-{
+bool selftest_hints(const char *state_dir, char *detail, size_t size) {
     char scratch[PATH_MAX], own_path[PATH_MAX + 8], other_path[PATH_MAX + 8];
     struct tracked_root own, other;
     bool complete = false;
@@ -262,7 +217,8 @@ bool selftest_hints(const char *state_dir, char *detail, size_t size)
         snprintf(detail, size, "%s", programs_hints_trouble());
         return false;
     }
-    if (snprintf(scratch, sizeof(scratch), "%s/.sentry-XXXXXX", state_dir) >= (int)sizeof(scratch) ||
+    if (snprintf(scratch, sizeof(scratch), "%s/.sentry-XXXXXX", state_dir) >=
+            (int)sizeof(scratch) ||
         !mkdtemp(scratch)) {
         snprintf(detail, size, "the state directory cannot be written: %s", strerror(errno));
         return false;

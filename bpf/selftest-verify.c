@@ -21,8 +21,7 @@
 #define SELFTEST_SLOT 0 /* before any watch exists */
 
 /* Below the cgroup that we are in: a place where we may surely make one. */
-static int make_cgroup(char *path, size_t size, __u64 *id)
-{
+static int make_cgroup(char *path, size_t size, __u64 *id) {
     static const char *const mounts[] = {"/sys/fs/cgroup", "/sys/fs/cgroup/unified"};
     char line[PATH_MAX] = "", own[PATH_MAX] = "/";
     struct statfs kind;
@@ -36,8 +35,10 @@ static int make_cgroup(char *path, size_t size, __u64 *id)
     for (size_t i = 0; i < 2; i++) {
         if (statfs(mounts[i], &kind) != 0 || kind.f_type != CGROUP2_MAGIC)
             continue;
-        /* The root of the mount first: a cgroup with controllers may not have both processes and children. */
-        if (snprintf(path, size, "%s/sentry-%d", mounts[i], getpid()) >= (int)size || mkdir(path, 0700) != 0)
+        /* The root of the mount first: a cgroup with controllers may not have both processes and
+         * children. */
+        if (snprintf(path, size, "%s/sentry-%d", mounts[i], getpid()) >= (int)size ||
+            mkdir(path, 0700) != 0)
             if (snprintf(path, size, "%s%s/sentry-%d", mounts[i], own, getpid()) >= (int)size ||
                 mkdir(path, 0700) != 0)
                 return -errno;
@@ -49,11 +50,11 @@ static int make_cgroup(char *path, size_t size, __u64 *id)
     return -ENOENT;
 }
 
-static int enter(const char *cgroup)
-{
+static int enter(const char *cgroup) {
     char path[PATH_MAX + 16], number[16];
     snprintf(path, sizeof(path), "%s/cgroup.procs", cgroup);
-    int fd = open(path, O_WRONLY | O_CLOEXEC), length = snprintf(number, sizeof(number), "%d", getpid());
+    int fd = open(path, O_WRONLY | O_CLOEXEC),
+        length = snprintf(number, sizeof(number), "%d", getpid());
     if (fd < 0)
         return -1;
     int result = write(fd, number, (size_t)length) == length ? 0 : -1;
@@ -62,8 +63,7 @@ static int enter(const char *cgroup)
 }
 
 /* Any filter will do: only filtered tasks are verified. */
-static int filter_self(void)
-{
+static int filter_self(void) {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
     struct sock_fprog program = {.len = 1, .filter = code};
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 &&
@@ -72,9 +72,9 @@ static int filter_self(void)
                : -1;
 }
 
-/* Executes ourselves, which without arguments ends with status 2, after the parent's word. The wait status, or -1. */
-static int try_exec(const char *cgroup, const struct approval *approval)
-{
+/* Executes ourselves, which without arguments ends with status 2, after the parent's word. The wait
+ * status, or -1. */
+static int try_exec(const char *cgroup, const struct approval *approval) {
     static char *const argv[] = {"sentry", NULL};
     int gate[2], status;
     char byte = 0;
@@ -102,17 +102,17 @@ static int try_exec(const char *cgroup, const struct approval *approval)
 
 static int seen_exec, seen_exit, seen_killed;
 
-static void count(const struct process_event *event, const char *names, const char *argv)
-{
+static void count(const struct process_event *event, const char *names, const char *argv) {
     (void)names;
-    seen_exec += event->kind == EVENT_EXEC && event->argv_length == 7 && strcmp(argv, "sentry") == 0;
+    seen_exec +=
+        event->kind == EVENT_EXEC && event->argv_length == 7 && strcmp(argv, "sentry") == 0;
     seen_killed += event->kind == EVENT_KILLED;
     seen_exit += event->kind == EVENT_EXIT;
 }
 
-static bool run(const char *cgroup, bool *lifecycle, char *detail, size_t size)
-{
-    struct approval approval = {.argc = 1, .argv_length = 7, .argv_hash = programs_argv_hash("sentry", 7)};
+static bool run(const char *cgroup, bool *lifecycle, char *detail, size_t size) {
+    struct approval approval = {
+        .argc = 1, .argv_length = 7, .argv_hash = programs_argv_hash("sentry", 7)};
     int own = open("/proc/self/exe", O_PATH | O_CLOEXEC);
     int error = own < 0 ? -errno : programs_identify(own, &approval.file, NULL);
     if (own >= 0)
@@ -134,16 +134,17 @@ static bool run(const char *cgroup, bool *lifecycle, char *detail, size_t size)
     else if (!WIFSIGNALED(other) || WTERMSIG(other) != SIGKILL)
         snprintf(detail, size, "an exec with another argv was not killed (status %x)", other);
     else if (seen_exec != 1 || seen_killed != 2 || seen_exit != 3)
-        snprintf(detail, size, "events are missing: %d exec, %d kill, %d exit", seen_exec, seen_killed, seen_exit);
+        snprintf(detail, size, "events are missing: %d exec, %d kill, %d exit", seen_exec,
+                 seen_killed, seen_exit);
     else {
-        snprintf(detail, size, "an approved exec runs, one without approval or with another argv is killed");
+        snprintf(detail, size,
+                 "an approved exec runs, one without approval or with another argv is killed");
         return true;
     }
     return false;
 }
 
-bool selftest_verify(bool *lifecycle, char *detail, size_t size)
-{
+bool selftest_verify(bool *lifecycle, char *detail, size_t size) {
     char cgroup[PATH_MAX];
     struct watch_value value = {.slot = SELFTEST_SLOT, .guarded = 1};
     __u64 id;

@@ -1,8 +1,9 @@
 /*
- * The wire between the sentry and its owner: length-prefixed frames, little-endian, on the sentry's stdin and stdout.
- * Every struct here has fixed-width members and explicit padding; host-helper/inspector/sentry-frames.ts mirrors them
- * and a unit test compares the two by reading this file. Strings follow their struct, unterminated, in the order of
- * their lengths; an argv is a block of NUL-terminated strings.
+ * The wire between the sentry and its owner: length-prefixed frames, little-endian, on the sentry's
+ * stdin and stdout. Every struct here has fixed-width members and explicit padding;
+ * host-helper/inspector/sentry-frames.ts mirrors them and a unit test compares the two by reading
+ * this file. Strings follow their struct, unterminated, in the order of their lengths; an argv is a
+ * block of NUL-terminated strings.
  */
 #ifndef SENTRY_H
 #define SENTRY_H
@@ -17,7 +18,8 @@
 #define SENTRY_ARGV_ASK_MAX (128 * 1024)
 #define SENTRY_ASKS_MAX 1024
 
-/* Before every payload. `request` pairs a reply with its request (0: unasked); `sandbox` is the caller's number. */
+/* Before every payload. `request` pairs a reply with its request (0: unasked); `sandbox` is the
+ * caller's number. */
 struct sentry_frame {
     uint32_t length; /* of the payload */
     uint16_t type;
@@ -27,7 +29,8 @@ struct sentry_frame {
 };
 _Static_assert(sizeof(struct sentry_frame) == 16, "wire");
 
-/* Requests. UNWATCH, FENCE, REGUARD and FORGET have no payload; GUARD's payload is the path of its socket. */
+/* Requests. UNWATCH, FENCE, REGUARD and FORGET have no payload; GUARD's payload is the path of its
+ * socket. */
 #define SENTRY_WATCH 1
 #define SENTRY_UNWATCH 2
 #define SENTRY_FENCE 3

@@ -1,7 +1,8 @@
 /*
- * At the point of no return of an exec, before the new program's first instruction: is this what was approved? What is
- * compared cannot be changed any more by the caller or its friends: the file the kernel opened, and the kernel's own
- * copy of the argv. What a seccomp notification showed earlier could.
+ * At the point of no return of an exec, before the new program's first instruction: is this what
+ * was approved? What is compared cannot be changed any more by the caller or its friends: the file
+ * the kernel opened, and the kernel's own copy of the argv. What a seccomp notification showed
+ * earlier could.
  */
 #define SECCOMP_MODE_FILTER_VALUE 2
 #define VERIFIED 0
@@ -23,8 +24,7 @@ struct argv_walk {
     __u32 failed;
 };
 
-static long argv_step(__u32 index, void *context)
-{
+static long argv_step(__u32 index, void *context) {
     struct argv_walk *walk = context;
     __u64 words[ARGV_CHUNK_WORDS] = {};
     __u32 at = index * ARGV_CHUNK_BYTES;
@@ -43,8 +43,7 @@ static long argv_step(__u32 index, void *context)
 }
 
 static __always_inline int argv_differs(struct approval *approved, struct task_struct *task,
-                                        struct linux_binprm *bprm)
-{
+                                        struct linux_binprm *bprm) {
     struct argv_walk walk = {};
     /* bprm->mm has been given to the task by now. */
     unsigned long start = BPF_CORE_READ(task, mm, arg_start);
@@ -59,12 +58,12 @@ static __always_inline int argv_differs(struct approval *approved, struct task_s
 }
 
 /*
- * A task of a guarded cgroup that has no filter at all came from outside (runc joining a process to the sandbox before
- * it installs the filter): filters are inherited and cannot be dropped, so nothing from inside looks like that.
+ * A task of a guarded cgroup that has no filter at all came from outside (runc joining a process to
+ * the sandbox before it installs the filter): filters are inherited and cannot be dropped, so
+ * nothing from inside looks like that.
  */
-static __always_inline int verify_exec(struct task_struct *task, __u32 caller, struct linux_binprm *bprm,
-                                       struct watch_value *watch)
-{
+static __always_inline int verify_exec(struct task_struct *task, __u32 caller,
+                                       struct linux_binprm *bprm, struct watch_value *watch) {
     struct approval *found, approved;
     struct identity actual = {};
     if (!watch->guarded || task->seccomp.mode != SECCOMP_MODE_FILTER_VALUE)
@@ -79,7 +78,8 @@ static __always_inline int verify_exec(struct task_struct *task, __u32 caller, s
     identity_of(BPF_CORE_READ(bprm, file, f_inode), &actual);
     if (actual.ino != approved.file.ino || actual.dev != approved.file.dev)
         return SENTRY_KILLED_OTHER_FILE;
-    if (actual.ctime_sec != approved.file.ctime_sec || actual.ctime_nsec != approved.file.ctime_nsec)
+    if (actual.ctime_sec != approved.file.ctime_sec ||
+        actual.ctime_nsec != approved.file.ctime_nsec)
         return SENTRY_KILLED_FILE_CHANGED;
     if (!(approved.flags & APPROVAL_ARGV_FREE) && argv_differs(&approved, task, bprm))
         return SENTRY_KILLED_OTHER_ARGV;

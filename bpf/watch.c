@@ -12,16 +12,14 @@
 
 static struct watch watches[WATCHES_MAX];
 
-struct watch *watch_find(uint32_t sandbox)
-{
+struct watch *watch_find(uint32_t sandbox) {
     for (int i = 0; i < WATCHES_MAX; i++)
         if (watches[i].used && watches[i].sandbox == sandbox)
             return &watches[i];
     return NULL;
 }
 
-static struct watch *find_free(uint64_t cgroup_id, int *error)
-{
+static struct watch *find_free(uint64_t cgroup_id, int *error) {
     struct watch *free = NULL;
     for (int i = 0; i < WATCHES_MAX; i++) {
         if (!watches[i].used && !free) {
@@ -38,8 +36,7 @@ static struct watch *find_free(uint64_t cgroup_id, int *error)
     return free;
 }
 
-static int copy_string(char *to, size_t room, const uint8_t **at, uint32_t *left, uint32_t length)
-{
+static int copy_string(char *to, size_t room, const uint8_t **at, uint32_t *left, uint32_t length) {
     if (length > *left || length >= room || memchr(*at, 0, length))
         return -EINVAL;
     memcpy(to, *at, length);
@@ -49,8 +46,8 @@ static int copy_string(char *to, size_t room, const uint8_t **at, uint32_t *left
     return 0;
 }
 
-static int add_roots(struct watch *watch, uint32_t count, const uint8_t *at, uint32_t left, const char **trouble)
-{
+static int add_roots(struct watch *watch, uint32_t count, const uint8_t *at, uint32_t left,
+                     const char **trouble) {
     char path[PATH_MAX];
     *trouble = "a tracked root";
     if (count > WATCH_ROOTS_MAX)
@@ -75,9 +72,8 @@ static int add_roots(struct watch *watch, uint32_t count, const uint8_t *at, uin
     return 0;
 }
 
-int watch_start(uint32_t sandbox, const struct sentry_watch *request, const uint8_t *strings, uint32_t length,
-                const char **trouble)
-{
+int watch_start(uint32_t sandbox, const struct sentry_watch *request, const uint8_t *strings,
+                uint32_t length, const char **trouble) {
     int error;
     struct watch *watch = find_free(request->cgroup_id, &error);
     *trouble = "the watch";
@@ -108,8 +104,7 @@ int watch_start(uint32_t sandbox, const struct sentry_watch *request, const uint
     return 0;
 }
 
-void watch_stop(struct watch *watch)
-{
+void watch_stop(struct watch *watch) {
     watch_drain();
     if (programs_have_lifecycle())
         programs_unwatch(watch->cgroup_id);
@@ -118,8 +113,7 @@ void watch_stop(struct watch *watch)
     watch->used = false;
 }
 
-int watch_set_guarded(struct watch *watch)
-{
+int watch_set_guarded(struct watch *watch) {
     struct watch_value value = {.sandbox = watch->sandbox, .slot = watch->slot, .guarded = 1};
     int error = programs_watch(watch->cgroup_id, &value);
     if (!error)
@@ -127,8 +121,7 @@ int watch_set_guarded(struct watch *watch)
     return error;
 }
 
-static uint64_t wall_ms(uint64_t boot_ns)
-{
+static uint64_t wall_ms(uint64_t boot_ns) {
     struct timespec boot, wall;
     clock_gettime(CLOCK_BOOTTIME, &boot);
     clock_gettime(CLOCK_REALTIME, &wall);
@@ -137,8 +130,7 @@ static uint64_t wall_ms(uint64_t boot_ns)
 }
 
 /* The components come leaf first; the path is written from its end. Returns its start. */
-static const char *join_names(const char *names, uint32_t length, char *out, size_t size)
-{
+static const char *join_names(const char *names, uint32_t length, char *out, size_t size) {
     char *at = out + size;
     const char *end = names + length;
     *--at = 0;
@@ -154,8 +146,7 @@ static const char *join_names(const char *names, uint32_t length, char *out, siz
     return at;
 }
 
-static void send_exec(const struct process_event *event, const char *program, const char *argv)
-{
+static void send_exec(const struct process_event *event, const char *program, const char *argv) {
     struct sentry_exec exec = {.pid = event->pid,
                                .sandbox_pid = event->sandbox_pid,
                                .at_ms = wall_ms(event->at_ns),
@@ -170,8 +161,7 @@ static void send_exec(const struct process_event *event, const char *program, co
     frame_end();
 }
 
-static void send_killed(const struct process_event *event, const char *program)
-{
+static void send_killed(const struct process_event *event, const char *program) {
     struct sentry_exec_killed killed = {
         .pid = event->pid, .reason = event->code, .program_length = (uint32_t)strlen(program)};
     frame_begin(SENTRY_EXEC_KILLED, 0, event->sandbox);
@@ -180,8 +170,7 @@ static void send_killed(const struct process_event *event, const char *program)
     frame_end();
 }
 
-static void send_exit(const struct process_event *event)
-{
+static void send_exit(const struct process_event *event) {
     struct sentry_exit gone = {.pid = event->pid};
     int signal = (int)(event->code & 0x7f);
     gone.exit_code = signal ? 128 + signal : (int32_t)(event->code >> 8 & 0xff);
@@ -190,8 +179,7 @@ static void send_exit(const struct process_event *event)
     frame_end();
 }
 
-static void on_event(const struct process_event *event, const char *names, const char *argv)
-{
+static void on_event(const struct process_event *event, const char *names, const char *argv) {
     char path[EVENT_NAMES_MAX + EVENT_NAME_MAX];
     struct watch *watch = watch_find(event->sandbox);
     if (!watch)
@@ -211,8 +199,7 @@ static void on_event(const struct process_event *event, const char *names, const
         send_exec(event, program, argv);
 }
 
-void watch_drain(void)
-{
+void watch_drain(void) {
     if (programs_drain(on_event) == 0)
         return;
     say("events are still being written after a long wait: counted as dropped");
@@ -221,8 +208,8 @@ void watch_drain(void)
             watches[i].queue_dropped++;
 }
 
-static void send_root(const struct watch *watch, uint32_t request, uint32_t number, const struct root_hints *hints)
-{
+static void send_root(const struct watch *watch, uint32_t request, uint32_t number,
+                      const struct root_hints *hints) {
     struct sentry_root root = {.root = number, .inode_count = hints->count};
     if (hints->hints > 0)
         root.flags |= SENTRY_ROOT_DIRTY;
@@ -234,16 +221,14 @@ static void send_root(const struct watch *watch, uint32_t request, uint32_t numb
     frame_end();
 }
 
-static bool first_on_device(const struct watch *watch, uint32_t index)
-{
+static bool first_on_device(const struct watch *watch, uint32_t index) {
     for (uint32_t i = 0; i < index; i++)
         if (watch->roots[i].device == watch->roots[index].device)
             return false;
     return true;
 }
 
-void watch_fence(struct watch *watch, uint32_t request)
-{
+void watch_fence(struct watch *watch, uint32_t request) {
     struct sentry_fence_end end = {0};
     static struct root_hints hints;
     int carry = !roots_settle(watch->roots, watch->root_count);
@@ -261,7 +246,8 @@ void watch_fence(struct watch *watch, uint32_t request)
         watch_drain();
         end.executed = now.executed - watch->before.executed;
         end.forked = now.forked - watch->before.forked;
-        end.dropped = programs_counters(watch->slot).dropped - watch->before.dropped + watch->queue_dropped;
+        end.dropped =
+            programs_counters(watch->slot).dropped - watch->before.dropped + watch->queue_dropped;
         now.dropped = programs_counters(watch->slot).dropped;
         watch->before = now;
         watch->queue_dropped = 0;

@@ -26,8 +26,8 @@ struct watch {
 
 struct watch *watch_find(uint32_t sandbox);
 /* 0, or -errno with what failed in `trouble`. */
-int watch_start(uint32_t sandbox, const struct sentry_watch *request, const uint8_t *strings, uint32_t length,
-                const char **trouble);
+int watch_start(uint32_t sandbox, const struct sentry_watch *request, const uint8_t *strings,
+                uint32_t length, const char **trouble);
 void watch_stop(struct watch *watch);
 /* From now on an exec without an approval is killed. 0, or -errno. */
 int watch_set_guarded(struct watch *watch);

@@ -1,6 +1,7 @@
 /*
- * What the sentry's integration test needs of a process in a sandbox and cannot say in a script: changes of every
- * family, a seccomp filter with a listener handed over as runc does, races. Built by the test.
+ * What the sentry's integration test needs of a process in a sandbox and cannot say in a script:
+ * changes of every family, a seccomp filter with a listener handed over as runc does, races. Built
+ * by the test.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -27,24 +28,21 @@
 #include <time.h>
 #include <unistd.h>
 
-static void check(int ok, const char *what)
-{
+static void check(int ok, const char *what) {
     if (ok)
         return;
     fprintf(stderr, "%s: %s\n", what, strerror(errno));
     exit(120);
 }
 
-static void put(const char *name, int flags, const char *text)
-{
+static void put(const char *name, int flags, const char *text) {
     int fd = open(name, flags, 0644);
     check(fd >= 0, name);
     check(write(fd, text, strlen(text)) == (ssize_t)strlen(text), "write");
     close(fd);
 }
 
-static void change(const char *family)
-{
+static void change(const char *family) {
     int fd, other;
     if (strcmp(family, "create") == 0) {
         put("new", O_WRONLY | O_CREAT | O_EXCL, "");
@@ -70,7 +68,8 @@ static void change(const char *family)
     } else if (strcmp(family, "chown") == 0) {
         check(chown("file", 1, 1) == 0, "chown");
     } else if (strcmp(family, "utimes") == 0) {
-        check(utimensat(AT_FDCWD, "file", (struct timespec[2]){{1, 0}, {1, 0}}, 0) == 0, "utimensat");
+        check(utimensat(AT_FDCWD, "file", (struct timespec[2]){{1, 0}, {1, 0}}, 0) == 0,
+              "utimensat");
     } else if (strcmp(family, "xattr") == 0) {
         check(setxattr("file", "user.x", "1", 1, 0) == 0, "setxattr");
     } else if (strcmp(family, "link") == 0) {
@@ -106,8 +105,7 @@ static void change(const char *family)
     }
 }
 
-static int listener(void)
-{
+static int listener(void) {
     struct sock_filter code[] = {
         BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
         BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_execve, 1, 0),
@@ -117,20 +115,22 @@ static int listener(void)
     };
     struct sock_fprog program = {.len = sizeof(code) / sizeof(*code), .filter = code};
     check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0, "no_new_privs");
-    int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER, &program);
+    int fd = (int)syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_NEW_LISTENER,
+                          &program);
     check(fd >= 0, "seccomp");
     return fd;
 }
 
 /* The message that runc sends to linux.seccomp.listenerPath. */
-static void hand_over(int fd, const char *path)
-{
+static void hand_over(int fd, const char *path) {
     char state[] = "{\"ociVersion\":\"1.0.2\",\"fds\":[\"seccompFd\"],\"pid\":1,\"state\":{}}";
     char control[CMSG_SPACE(sizeof(int))] = {0};
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct iovec part = {.iov_base = state, .iov_len = strlen(state)};
-    struct msghdr message = {
-        .msg_iov = &part, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control,
+                             .msg_controllen = sizeof(control)};
     struct cmsghdr *head = CMSG_FIRSTHDR(&message);
     int connection = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
@@ -144,26 +144,22 @@ static void hand_over(int fd, const char *path)
     close(fd);
 }
 
-static void on_tick(int signal)
-{
-    (void)signal;
-}
+static void on_tick(int signal) { (void)signal; }
 
 /* From here on a handled signal interrupts this process every 5 ms, until it executes something. */
-static void tick(void)
-{
+static void tick(void) {
     struct sigaction action = {.sa_handler = on_tick, .sa_flags = SA_RESTART};
     struct sigevent event = {.sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGUSR1};
     struct itimerspec often = {{0, 5000000}, {0, 5000000}};
     timer_t timer;
-    check(sigaction(SIGUSR1, &action, NULL) == 0 && timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&
+    check(sigaction(SIGUSR1, &action, NULL) == 0 &&
+              timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 &&
               timer_settime(timer, 0, &often, NULL) == 0,
           "timer");
 }
 
 /* With three more arguments that together are longer than what an ask shows. */
-static void execute_big(char **argv, int argc)
-{
+static void execute_big(char **argv, int argc) {
     char *big = malloc(60001);
     memset(big, 'x', 60000);
     big[60000] = 0;
@@ -174,8 +170,7 @@ static void execute_big(char **argv, int argc)
     execv(argv[0], argv);
 }
 
-static void execute_memory(char **argv)
-{
+static void execute_memory(char **argv) {
     int from = open(argv[0], O_RDONLY), to = memfd_create("copy", MFD_CLOEXEC);
     check(from >= 0 && to >= 0, "memfd");
     while (sendfile(to, from, NULL, 1 << 20) > 0)
@@ -183,14 +178,12 @@ static void execute_memory(char **argv)
     syscall(SYS_execveat, to, "", argv, (char *[]){NULL}, AT_EMPTY_PATH);
 }
 
-static void execute_relative(char **argv)
-{
+static void execute_relative(char **argv) {
     int directory = open("/bin", O_PATH | O_DIRECTORY);
     syscall(SYS_execveat, directory, argv[0] + strlen("/bin/"), argv, (char *[]){NULL}, 0);
 }
 
-static void execute(const char *how, char **argv, int argc)
-{
+static void execute(const char *how, char **argv, int argc) {
     if (strcmp(how, "tick") == 0)
         tick();
     if (strcmp(how, "big") == 0)
@@ -205,12 +198,15 @@ static void execute(const char *how, char **argv, int argc)
         execv("./true", argv);
     else
         execv(argv[0], argv);
-    _exit(errno == ENOSYS ? 121 : errno == EPERM ? 122 : errno == ENOENT ? 123 : errno == E2BIG ? 125 : 124);
+    _exit(errno == ENOSYS   ? 121
+          : errno == EPERM  ? 122
+          : errno == ENOENT ? 123
+          : errno == E2BIG  ? 125
+                            : 124);
 }
 
 /* Tries to execute each line of stdin ("[how] /program arg arg"); prints how each ended. */
-static void serve(void)
-{
+static void serve(void) {
     char line[4096];
     setvbuf(stdin, NULL, _IONBF, 0);
     while (fgets(line, sizeof(line), stdin)) {
@@ -244,8 +240,7 @@ static void serve(void)
 static volatile int stop_flipping;
 static char flipped[16] = "good";
 
-static void *flip(void *unused)
-{
+static void *flip(void *unused) {
     (void)unused;
     while (!stop_flipping) {
         memcpy(flipped, "good", 5);
@@ -258,9 +253,9 @@ static void *flip(void *unused)
     return NULL;
 }
 
-/* Executes `actor mark FILE good` again and again while a thread turns the word into "evil" and back. */
-static void race(const char *self, const char *file, int tries)
-{
+/* Executes `actor mark FILE good` again and again while a thread turns the word into "evil" and
+ * back. */
+static void race(const char *self, const char *file, int tries) {
     int killed = 0, ran = 0, refused = 0;
     for (int i = 0; i < tries; i++) {
         int status;
@@ -284,8 +279,7 @@ static void race(const char *self, const char *file, int tries)
 }
 
 /* A filter of its own makes this thread one that cannot be synchronised with the others. */
-static void *stand_in_read(void *pipe_end)
-{
+static void *stand_in_read(void *pipe_end) {
     struct sock_filter code[] = {BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
     struct sock_fprog program = {.len = 1, .filter = code};
     char byte;
@@ -295,11 +289,10 @@ static void *stand_in_read(void *pipe_end)
 }
 
 /*
- * Loses its listener at once, blocks in three ways, and says afterwards whether any call noticed something: each has to
- * end by its own event. Then serves execs.
+ * Loses its listener at once, blocks in three ways, and says afterwards whether any call noticed
+ * something: each has to end by its own event. Then serves execs.
  */
-static void orphan(void)
-{
+static void orphan(void) {
     int gate[2], block[2], poll = epoll_create1(0);
     struct epoll_event event = {.events = EPOLLIN};
     struct timespec begin, end;
@@ -315,7 +308,8 @@ static void orphan(void)
         clock_gettime(CLOCK_MONOTONIC, &begin);
         int slept = nanosleep(&(struct timespec){.tv_sec = 1, .tv_nsec = 500000000}, NULL);
         clock_gettime(CLOCK_MONOTONIC, &end);
-        double seconds = (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
+        double seconds =
+            (double)(end.tv_sec - begin.tv_sec) + (double)(end.tv_nsec - begin.tv_nsec) / 1e9;
         _exit(slept == 0 && seconds >= 1.5 && seconds < 4 ? 0 : 1);
     }
     printf("blocked\n");
@@ -327,13 +321,13 @@ static void orphan(void)
     pthread_join(reader, &got);
     int status;
     waitpid(child, &status, 0);
-    printf("epoll %d %d read %ld sleep %d\n", ready, ready < 0 ? epoll_errno : 0, (long)got, WEXITSTATUS(status));
+    printf("epoll %d %d read %ld sleep %d\n", ready, ready < 0 ? epoll_errno : 0, (long)got,
+           WEXITSTATUS(status));
     fflush(stdout);
     serve();
 }
 
-int main(int argc, char **argv)
-{
+int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "change") == 0 && argc == 4) {
         check(chdir(argv[2]) == 0, argv[2]);
