@@ -345,6 +345,11 @@ export class ChunkBatch implements Disposable {
     return hash;
   }
 
+  /** Nothing new has been put. */
+  get isEmpty(): boolean {
+    return this.#pending.size === 0;
+  }
+
   /** `extra` runs in the same transaction as the rows. */
   commit(extra: () => void): void {
     try {

@@ -12,7 +12,7 @@ import { explainDatabaseError } from './database.ts';
 import { isFile, isSymlink, kindOf, sameEntry, type TreeEntry } from './file-tree.ts';
 import { OverlayView } from './overlay-view.ts';
 import { adoptBases, writeDifference, type RestoreCount } from './restore-plan.ts';
-import { RootIndex } from './root-index.ts';
+import { pathOf, RootIndex, type IndexNode } from './root-index.ts';
 import { findInSandbox, notFound } from './sandbox-path.ts';
 import type {
   CaptureRequest,
@@ -33,21 +33,30 @@ import { VersionStore, type VersionRoots } from './versions.ts';
 const maxPinned = 256;
 
 interface SandboxState {
-  readonly indexes: Map<string, { readonly upper: string; readonly index: RootIndex }>;
+  readonly indexes: Map<string, RootIndex>;
   /** Versions that no checkpoint may name yet; the newest is what the index holds. */
   readonly pinned: FileVersionId[];
   queue: Promise<unknown>;
 }
 
 export class VersionedFiles implements FileStore {
+  /** Captures, which a reply may be waiting for. */
   readonly #worker: TreeWorker;
+  /** Restores, comparisons and reads. */
+  readonly #background: TreeWorker;
   readonly #chunks: ChunkStore;
   readonly #versions: VersionStore;
   readonly #log: Logger;
   readonly #sandboxes = new Map<string, SandboxState>();
 
-  constructor(worker: TreeWorker, chunks: ChunkStore, versions: VersionStore, log: Logger) {
+  constructor(
+    { worker, background }: { readonly worker: TreeWorker; readonly background: TreeWorker },
+    chunks: ChunkStore,
+    versions: VersionStore,
+    log: Logger,
+  ) {
     this.#worker = worker;
+    this.#background = background;
     this.#chunks = chunks;
     this.#versions = versions;
     this.#log = log;
@@ -75,7 +84,9 @@ export class VersionedFiles implements FileStore {
     to: FileVersionId,
     roots: readonly TrackedRoot[],
   ): Promise<readonly FileChange[]> {
-    return (await this.#changes(this.#versions.roots(from), this.#versions.roots(to), roots)).changes;
+    return (
+      await this.#changes(this.#versions.roots(from), this.#versions.roots(to), roots, this.#background)
+    ).changes;
   }
 
   async read(version: FileVersionId, roots: readonly TrackedRoot[], path: string): Promise<Uint8Array> {
@@ -138,16 +149,40 @@ export class VersionedFiles implements FileStore {
           before ? this.#versions.find(before, path)?.base : undefined;
         await recordBases(this.#worker, root.lower, seen.changed, batch, earlier);
       }
+      warnings.push(...(await this.#lowerLinks(root, seen.changed)));
       tops.set(root.name, index.seal(batch));
     }
     request.signal?.throwIfAborted();
     const { id, row } = VersionStore.describe(tops);
-    batch.commit(() => this.#versions.insert(id, row));
+    // The same as a version that is there: nothing to write, nothing to wait for.
+    if (!batch.isEmpty || !this.#versions.has(id)) {
+      batch.commit(() => {
+        this.#versions.insert(id, row);
+      });
+    }
     pin(state, id);
-    const found = await this.#changes(previous, tops, request.roots);
+    const found = await this.#changes(previous, tops, request.roots, this.#worker);
     if (found.truncated)
       warnings.push(`more than ${maxListed} changes; the list of changes is cut short, the version is whole`);
     return { version: id, changes: found.changes, bytesStored: batch.bytesStored, scannedEntries, warnings };
+  }
+
+  /**
+   * A file that has other names in the lower shows its change under all of them while its overlay's index lives; a restore
+   * starts with a fresh index and can only bring back the name that was written to.
+   */
+  async #lowerLinks(root: TrackedRoot, changed: readonly IndexNode[]): Promise<string[]> {
+    if (root.lower === undefined) return [];
+    const paths = changed.filter(({ linked }) => linked).map(pathOf);
+    const warnings: string[] = [];
+    if (paths.length === 0) return warnings;
+    await this.#worker.detail(root.lower, paths, 0, ({ error, stat, index }) => {
+      if (error !== 0 || !isFile(stat) || stat.nlink < 2) return;
+      warnings.push(
+        `${root.name}: ${displayName(paths[index] ?? '')}: has other names in the folder below; after a restore only this one shows the change`,
+      );
+    });
+    return warnings;
   }
 
   async #restore(request: RestoreRequest, state: SandboxState): Promise<RestoreResult> {
@@ -163,15 +198,15 @@ export class VersionedFiles implements FileStore {
         );
       }
       const index = indexFor(state, root);
-      await index.refresh(this.#worker, root.upper, undefined);
+      await index.refresh(this.#background, root.upper, undefined);
       const current = index.seal(undefined);
       if (current.content !== target.content || !sameEntry(current, target)) {
-        await this.#worker.apply(root.upper, true, (writer) =>
+        await this.#background.apply(root.upper, true, (writer) =>
           writeDifference(writer, this.#chunks, this.#versions, index.root, target, count),
         );
       }
-      if (root.kind === 'overlay') await this.#worker.stripTies(root.upper);
-      await index.refresh(this.#worker, root.upper, undefined, {
+      if (root.kind === 'overlay') await this.#background.stripTies(root.upper);
+      await index.refresh(this.#background, root.upper, undefined, {
         known: (path) => this.#versions.find(target, path),
       });
       index.seal(undefined);
@@ -193,10 +228,11 @@ export class VersionedFiles implements FileStore {
     from: VersionRoots | undefined,
     to: VersionRoots,
     roots: readonly TrackedRoot[],
+    worker: TreeWorker,
   ): Promise<{ readonly changes: FileChange[]; readonly truncated: boolean }> {
     const changes: FileChange[] = [];
     let truncated = false;
-    for (const view of this.#views(roots)) {
+    for (const view of this.#views(roots, worker)) {
       // What a plain root holds at first is where it starts, not a change.
       if (view.root.kind === 'plain' && !from?.has(view.root.name)) continue;
       const found = await changesOfRoot(view, from?.get(view.root.name), to.get(view.root.name));
@@ -206,8 +242,8 @@ export class VersionedFiles implements FileStore {
     return { changes, truncated };
   }
 
-  #views(roots: readonly TrackedRoot[]): OverlayView[] {
-    return roots.map((root) => new OverlayView(root, this.#worker, this.#versions, this.#chunks));
+  #views(roots: readonly TrackedRoot[], worker = this.#background): OverlayView[] {
+    return roots.map((root) => new OverlayView(root, worker, this.#versions, this.#chunks));
   }
 
   /** One capture or restore of a sandbox at a time. After a failure its index is not to be trusted. */
@@ -232,10 +268,11 @@ export class VersionedFiles implements FileStore {
 }
 
 function indexFor(state: SandboxState, root: TrackedRoot): RootIndex {
+  // An upper that moved is known by its inodes; one that was copied has new ones, and is read again.
   const found = state.indexes.get(root.name);
-  if (found && found.upper === root.upper) return found.index;
+  if (found) return found;
   const index = new RootIndex();
-  state.indexes.set(root.name, { upper: root.upper, index });
+  state.indexes.set(root.name, index);
   return index;
 }
 

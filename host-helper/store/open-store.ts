@@ -45,22 +45,25 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
     throw explainWriteError(error);
   }
   const worker = new TreeWorker(treefsPath, logger.child('treefs'));
+  // Restores and applies may take long; a capture that a reply waits for must not stand behind them.
+  const background = new TreeWorker(treefsPath, logger.child('treefs'));
   try {
-    await lockDirectory(worker, directory);
+    await lockDirectory(worker, directory, 'lock');
+    await lockDirectory(background, directory, 'lock.background');
     const database = openDatabase(join(directory, 'state.sqlite'));
     try {
-      const chunks = new ChunkStore(database, packs, worker);
+      const chunks = new ChunkStore(database, packs, background);
       const versions = new VersionStore(database, chunks);
       const images = new DirectoryImages(database, image);
       chunks.checkPacks();
       versions.checkPublished();
       await images.recover();
-      const files = new VersionedFiles(worker, chunks, versions, logger);
+      const files = new VersionedFiles({ worker, background }, chunks, versions, logger);
       let closed = false;
       const close = async (): Promise<void> => {
         if (closed) return;
         closed = true;
-        await worker.close();
+        await Promise.all([worker.close(), background.close()]);
         chunks.close();
         database.close();
       };
@@ -68,7 +71,7 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
         files,
         images,
         metadata: new SqliteMetadata(database, () => void close()),
-        apply: new FolderApply(worker, chunks, versions, database, logger),
+        apply: new FolderApply(background, chunks, versions, database, logger),
         collect: async () =>
           (await images.collect()) +
           (await collectContents(database, chunks, versions, () => files.pinned())),
@@ -79,15 +82,15 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
       throw error;
     }
   } catch (error) {
-    await worker.close();
+    await Promise.all([worker.close(), background.close()]);
     throw explainWriteError(error);
   }
 }
 
-async function lockDirectory(worker: TreeWorker, directory: string): Promise<void> {
+async function lockDirectory(worker: TreeWorker, directory: string, name: string): Promise<void> {
   for (let attempt = 1; ; attempt++) {
     try {
-      return await worker.lock(join(directory, 'lock'), process.pid);
+      return await worker.lock(join(directory, name), process.pid);
     } catch (error) {
       if (!(error instanceof TreeError) || error.code !== 'EAGAIN') throw error;
       const pid = Number(/\d+/.exec(error.text)?.[0] ?? 0);

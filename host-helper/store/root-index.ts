@@ -26,6 +26,8 @@ export interface IndexNode {
   entry: TreeEntry | undefined;
   /** Of a directory. */
   children: Map<string, IndexNode> | undefined;
+  /** Its inode had more than one name, here or in the overlay's index. */
+  linked: boolean;
   /** Hash of a directory's object; undefined when something below has changed. */
   tree: ChunkHash | undefined;
 }
@@ -85,7 +87,8 @@ export class RootIndex {
       } else {
         node.children = undefined;
         node.tree = undefined;
-        if (record.signature.charCodeAt(52) > 1 || record.signature.charCodeAt(53) > 0) linked.push(node);
+        node.linked = record.signature.charCodeAt(52) > 1 || record.signature.charCodeAt(53) > 0;
+        if (node.linked) linked.push(node);
         inodes.set(node, record.signature.slice(0, 8));
       }
     };
@@ -259,7 +262,15 @@ function setLink(node: IndexNode, link: string): void {
 }
 
 function newNode(name: string, parent: IndexNode | undefined): IndexNode {
-  return { name, parent, signature: unsure, entry: undefined, children: undefined, tree: undefined };
+  return {
+    name,
+    parent,
+    signature: unsure,
+    entry: undefined,
+    linked: false,
+    children: undefined,
+    tree: undefined,
+  };
 }
 
 function markChanged(node: IndexNode): void {

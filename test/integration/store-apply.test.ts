@@ -24,10 +24,7 @@ interface Session {
   /** Captures the session as it is now. */
   capture(): Promise<void>;
   outcomes(): Promise<Record<string, string>>;
-  apply(options?: {
-    readonly paths?: readonly string[];
-    readonly conflicts?: ConflictChoice;
-  }): Promise<{
+  apply(options?: { readonly paths?: readonly string[]; readonly conflicts?: ConflictChoice }): Promise<{
     readonly applied: readonly string[];
     readonly skipped: Record<string, string>;
     readonly undoId: string;

@@ -62,8 +62,10 @@ export class Overlay implements Disposable {
     rmSync(this.#work, { recursive: true, force: true });
     mkdirSync(this.#work);
     const { lower, upper, merged } = this.root;
+    const options = `lowerdir=${lower},upperdir=${upper},workdir=${this.#work},index=on,nfs_export=on,redirect_dir=on`;
+    // A sandbox that is started meanwhile copies the mounts: the upper is then in use for a moment longer.
     sh(
-      `mount -t overlay overlay -o lowerdir=${lower},upperdir=${upper},workdir=${this.#work},index=on,nfs_export=on,redirect_dir=on ${merged}`,
+      `for i in $(seq 100); do mount -t overlay overlay -o ${options} ${merged} && exit 0; sleep 0.1; done; exit 1`,
     );
     this.#mounted = true;
     return this;

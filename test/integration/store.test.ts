@@ -268,6 +268,19 @@ storeTest('what a version cannot vouch for is said, never skipped in silence', a
   assert.ok(!existsSync(join(branch.root.upper, 'null')));
 });
 
+storeTest(
+  'a file with other names in the folder below is restored under the name that was written, and that is said',
+  async (_t, bench) => {
+    sh('echo one > a; ln a b; echo two > c', bench.lower);
+    const overlay = bench.overlay().mount();
+    const start = await bench.capture(overlay, undefined);
+    overlay.inside('echo more >> a; echo more >> c');
+    const { warnings } = await bench.capture(overlay, start.version);
+    assert.equal(warnings.length, 1);
+    assert.match(warnings[0] ?? '', /^workspace: a: has other names in the folder below/);
+  },
+);
+
 storeTest('kill -9 in the middle of captures loses no published checkpoint', async (_t, bench) => {
   const overlay = bench.overlay().mount();
   const script = `
