@@ -23,7 +23,7 @@ export interface SampleTurns {
 export async function measureSampleTurns(helper: HelperProcess, directory: string, runs: number): Promise<SampleTurns> {
   const { client } = helper;
   const watched = await watchState(client);
-  const approvals = answerApprovals(client, watched, () => 'allow');
+  const approvals = await answerApprovals(client, () => 'allow');
   const byTurn = new Map<number, { label: string; class: string; bytes: number[]; heldMs: number[]; inspectMs: number[] }>();
   const rewinds: number[] = [];
   const branches: number[] = [];

@@ -69,7 +69,7 @@ async function runSession(
   }
   const processes = features.some((feature) => feature.name === 'processes' && feature.status === 'ok');
   const watched = await watchState(client);
-  const approvals = answerApprovals(client, watched, () => 'allow');
+  const approvals = await answerApprovals(client, () => 'allow');
 
   say(`${options.agent} starts work …`);
   const { sessionId } = await client.request('session/start', {
@@ -156,10 +156,10 @@ async function checkRewind(
   }
 
   say(`undo: rewind to turn ${back.safetyTurn} …`);
-  await client.request('rewind', { sessionId: id, turn: back.safetyTurn, resume: false, conflicts: 'take-theirs' });
+  const undone = await client.request('rewind', { sessionId: id, turn: back.safetyTurn, resume: false, conflicts: 'take-theirs' });
   checks.claim('the undo removed the file again', !(await succeeds(client, id, ['test', '-e', removed])));
   checks.claim('the undo brought the tool back', await succeeds(client, id, ['test', '-x', toolPath]));
-  if (processes) checks.claim('the dev server answers after the undo', await serverAnswers(client, id));
+  if (processes) checks.claim('the undo brought the later dev server back', undone.restoredProcesses, undone.notes.join('; '));
   const now = watched.subscription.state.sessions[id];
   checks.claim('the turns set aside are kept', (now?.turns.length ?? 0) >= session.turns.length);
   return back.tookMs;

@@ -51,27 +51,26 @@ export async function watchState(client: Client): Promise<WatchedState> {
   };
 }
 
-/** Answers every approval of a session by `decide`; returns what was asked and a function that stops answering. */
-export function answerApprovals(
+/** Answers every approval by `decide`, until `stop`; tells what was asked. */
+export async function answerApprovals(
   client: Client,
-  watched: WatchedState,
   decide: (approval: Approval) => 'allow' | 'deny',
-): { readonly asked: Approval[]; stop(): void } {
-  const asked: Approval[] = [];
-  let stopped = false;
-  void (async () => {
-    while (!stopped) {
-      const approval = await watched
-        .until('an approval', 86_400_000, (state) =>
-          stopped ? null : Object.values(state.approvals).find((each) => each.state === 'pending' && !asked.some((seen) => seen.id === each.id)),
-        )
-        .catch(() => undefined);
-      if (!approval || stopped) return;
-      asked.push(approval);
-      await client.request('approval/answer', { id: approval.id, decision: decide(approval), scope: 'once' }).catch(() => {});
+): Promise<{ readonly asked: readonly Approval[]; stop(): void }> {
+  const asked = new Map<string, Approval>();
+  const subscription = await client.subscribe((state) => {
+    for (const approval of Object.values(state.approvals)) {
+      if (approval.state !== 'pending' || asked.has(approval.id)) continue;
+      asked.set(approval.id, approval);
+      // Somebody else may have been quicker, or the caller is gone: both are fine.
+      client.request('approval/answer', { id: approval.id, decision: decide(approval), scope: 'once' }).catch(() => {});
     }
-  })();
-  return { asked, stop: () => void (stopped = true) };
+  });
+  return {
+    get asked() {
+      return [...asked.values()];
+    },
+    stop: () => subscription.close(),
+  };
 }
 
 /** The session once its agent has ended and its last turn is closed. */
@@ -81,6 +80,7 @@ export function untilFinished(watched: WatchedState, sessionId: string, timeoutM
     if (!session) throw new Error(`session ${sessionId} is gone`);
     if (session.status === 'failed') throw new Error(`session ${sessionId} failed: ${session.detail ?? ''}`);
     const ended = session.agent.status === 'finished' || session.agent.status === 'failed';
-    return ended && session.turns.every((turn) => turn.state === 'closed') ? session : undefined;
+    const settled = session.turns.every((turn) => turn.state === 'closed') && session.turns.at(-1)?.id === session.head;
+    return ended && settled ? session : undefined;
   });
 }

@@ -34,7 +34,7 @@ export function createApplyHandlers(parts: SessionParts, find: (sessionId: strin
         ...(paths === undefined ? {} : { paths }),
         ...(conflicts === undefined ? {} : { conflicts }),
       });
-      await parts.authority.audit.append('applied', sessionId, {
+      await parts.authority.audit.append('apply.done', sessionId, {
         by: context.clientName,
         paths: result.applied.slice(0, limits.changedPaths),
         count: result.applied.length,
@@ -48,7 +48,7 @@ export function createApplyHandlers(parts: SessionParts, find: (sessionId: strin
     },
     'apply/undo': async ({ sessionId, undoId }, context) => {
       const { restored } = await apply.undoApply(sessionId, undoId);
-      await parts.authority.audit.append('apply-undone', sessionId, { by: context.clientName, undoId, count: restored.length });
+      await parts.authority.audit.append('apply.undone', sessionId, { by: context.clientName, undoId, count: restored.length });
       return { restored: [...restored] };
     },
   };

@@ -25,16 +25,19 @@ export async function execCommand(
     const stdout = new Collected();
     const stderr = new Collected();
     let exitCode: number;
-    try {
-      const child = await session.runtime.sandbox.spawn({
+    const over = AbortSignal.any([signal, ...(request.timeoutMs === undefined ? [] : [AbortSignal.timeout(request.timeoutMs)])]);
+    const spawn = (): Promise<SandboxChild> =>
+      session.runtime.sandbox.spawn({
         argv: request.argv,
         cwd: request.cwd ?? session.record.workspace,
         env: { ...sandboxEnvironment(session.record.home, session.parts.agents.nodePath), TERM: 'dumb', ...request.env },
         terminal: undefined,
         stdin: Buffer.from(request.stdin ?? ''),
       });
+    try {
+      const child = await session.withQuestionsUntil(over, spawn);
       child.onOutput((stream, data) => (stream === 'stdout' ? stdout : stderr).push(data));
-      exitCode = await untilExit(child, request.timeoutMs, signal);
+      exitCode = await untilExit(child, over);
     } catch (error) {
       // A program that could not be started is a turn too: it may have changed something on the way.
       exitCode = 127;
@@ -53,16 +56,14 @@ export async function execCommand(
 }
 
 /** Waits; a time-out or a client that went away ends the command (its whole process group). */
-async function untilExit(child: SandboxChild, timeoutMs: number | undefined, signal: AbortSignal): Promise<number> {
+async function untilExit(child: SandboxChild, over: AbortSignal): Promise<number> {
   const end = (): void => child.kill('SIGKILL');
-  const timer = timeoutMs === undefined ? undefined : setTimeout(end, timeoutMs);
-  signal.addEventListener('abort', end, { once: true });
-  if (signal.aborted) end();
+  over.addEventListener('abort', end, { once: true });
+  if (over.aborted) end();
   try {
     return await child.exited;
   } finally {
-    clearTimeout(timer);
-    signal.removeEventListener('abort', end);
+    over.removeEventListener('abort', end);
   }
 }
 

@@ -88,12 +88,12 @@ export function createHandlers(options: HandlersOptions): Handlers {
     rewind: async (params, context) => {
       const session = registry.get(params.sessionId);
       const result = await progress(`Rewinding to turn ${params.turn}`, session.id, () => rewind(session, params));
-      await parts.authority.audit.append('rewound', session.id, { to: params.turn, by: context.clientName, ...result });
+      await parts.authority.audit.append('session.rewound', session.id, { to: params.turn, by: context.clientName, ...result });
       return result;
     },
     branch: async (params, context) => {
       const result = await progress(`Branching from turn ${params.turn}`, params.sessionId, () => registry.branch(params));
-      await parts.authority.audit.append('branched', params.sessionId, { from: params.turn, to: result.sessionId, by: context.clientName });
+      await parts.authority.audit.append('session.branched', params.sessionId, { from: params.turn, to: result.sessionId, by: context.clientName });
       return result;
     },
     ...createApplyHandlers(parts, (id): Session => registry.get(id)),

@@ -212,7 +212,11 @@ export class SessionRegistry {
       return;
     }
     const decision = await this.#parts.authority
-      .decideExec(ask, { sessionId: session.id, turn: session.currentTurn, signal })
+      .decideExec(ask, {
+        sessionId: session.id,
+        turn: session.currentTurn,
+        signal: AbortSignal.any([signal, ...(session.commandOver ? [session.commandOver] : [])]),
+      })
       .catch((error: unknown) => {
         session.logger.error('an exec could not be decided and is denied', { error });
         return { verdict: 'deny' as const, remember: false };

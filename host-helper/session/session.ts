@@ -40,6 +40,9 @@ export class Session {
   #status: SessionState['status'];
   #reached: ReachedHost[] = [];
   #uncertain: string[] = [];
+  #bytesStored: number;
+  /** Ends the questions of the command that runs now: a program that waits for an answer has not started and cannot be killed. */
+  #commandOver: AbortSignal | undefined;
   /** Rises with every rewind and stop: what was begun in an earlier epoch no longer counts. */
   #epoch = 0;
   /** What lived before the agent was started: what lives besides at its first request is the agent's own furniture. */
@@ -53,6 +56,7 @@ export class Session {
     this.#status = record.status;
     this.logger = parts.logger.child(record.id);
     this.turns = new TurnLog(record.id, parts.store.metadata, parts.dispatch);
+    this.#bytesStored = this.turns.all.reduce((sum, turn) => sum + (turn.checkpoint?.bytesStored ?? 0), 0);
     const profile = parts.profiles.get(record.agent.name);
     if (record.agent.name !== 'none' && !profile) {
       throw new TurntableError('agentUnknown', `There is no agent called ${record.agent.name}: try ${[...parts.profiles.keys()].join(', ')} or none.`);
@@ -124,7 +128,7 @@ export class Session {
       head: record.head,
       turns: this.turns.all,
       degraded: record.degraded,
-      bytesStored: this.turns.all.reduce((sum, turn) => sum + (turn.checkpoint?.bytesStored ?? 0), 0),
+      bytesStored: this.#bytesStored,
     };
   }
 
@@ -274,6 +278,8 @@ export class Session {
     };
     this.turns.publish(turn, closed.record);
     this.setHead(turn.id);
+    this.#bytesStored += turn.checkpoint?.bytesStored ?? 0;
+    this.parts.dispatch({ type: 'session/changed', sessionId: this.id, patch: { bytesStored: this.#bytesStored } });
     return turn;
   }
 
@@ -299,6 +305,20 @@ export class Session {
 
   setFurniture(furniture: ReadonlySet<string>): void {
     this.#save({ ...this.#record, furniture: [...furniture] });
+  }
+
+  /** While `work` runs, questions of this session end with `signal`. */
+  async withQuestionsUntil<Value>(signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
+    this.#commandOver = signal;
+    try {
+      return await work();
+    } finally {
+      this.#commandOver = undefined;
+    }
+  }
+
+  get commandOver(): AbortSignal | undefined {
+    return this.#commandOver;
   }
 
   doubt(reason: string): void {
