@@ -18,7 +18,9 @@ export async function applySession(connection: HelperConnection, session: Sessio
   const { t } = vscode.l10n;
   const preview = await connection.request('apply/preview', { sessionId: session.id });
   if (preview.changes.length === 0) {
-    void vscode.window.showInformationMessage(t('"{0}" has changed nothing in your folder: there is nothing to apply.', session.title));
+    void vscode.window.showInformationMessage(
+      t('"{0}" has changed nothing in your folder: there is nothing to apply.', session.title),
+    );
     return;
   }
   await showChanges(session, preview);
@@ -40,7 +42,9 @@ async function showChanges(session: SessionState, preview: Preview): Promise<voi
       .filter((each) => each.kind === 'file')
       .map((each) => [
         vscode.Uri.file(each.path),
-        each.change === 'added' && !preview.conflicts.includes(each.path) ? absentUri(each.path) : vscode.Uri.file(each.path),
+        each.change === 'added' && !preview.conflicts.includes(each.path)
+          ? absentUri(each.path)
+          : vscode.Uri.file(each.path),
         each.change === 'removed' ? undefined : turnUri(session.id, session.head, each.path),
       ]),
   );
@@ -76,7 +80,10 @@ async function choosePaths(session: SessionState, preview: Preview): Promise<str
   return picked?.map((each) => each.path);
 }
 
-async function settleConflicts(preview: Preview, paths: string[]): Promise<ConflictChoice | undefined | 'back-out'> {
+async function settleConflicts(
+  preview: Preview,
+  paths: string[],
+): Promise<ConflictChoice | undefined | 'back-out'> {
   const { t } = vscode.l10n;
   const conflicting = preview.conflicts.filter((each) => paths.includes(each));
   if (conflicting.length === 0) return undefined;
@@ -85,7 +92,10 @@ async function settleConflicts(preview: Preview, paths: string[]): Promise<Confl
   const theirs = t("Take the session's");
   const picked = await vscode.window.showWarningMessage(
     t('You and the session changed the same lines'),
-    { modal: true, detail: `${conflicting.join('\n')}\n\n${t('"Keep both" leaves yours and puts the other beside it.')}` },
+    {
+      modal: true,
+      detail: `${conflicting.join('\n')}\n\n${t('"Keep both" leaves yours and puts the other beside it.')}`,
+    },
     both,
     mine,
     theirs,
@@ -100,14 +110,22 @@ function offerUndo(connection: HelperConnection, session: SessionState, result: 
   const undo = t('Undo');
   const skipped = result.skipped.length > 0 ? ` ${t('{0} left as they were.', result.skipped.length)}` : '';
   void vscode.window
-    .showInformationMessage(t('Applied {0} files to {1}.', result.applied.length, session.workspace) + skipped, undo)
+    .showInformationMessage(
+      t('Applied {0} files to {1}.', result.applied.length, session.workspace) + skipped,
+      undo,
+    )
     .then(async (picked) => {
       if (picked !== undo) return;
-      const { restored } = await connection.request('apply/undo', { sessionId: session.id, undoId: result.undoId });
+      const { restored } = await connection.request('apply/undo', {
+        sessionId: session.id,
+        undoId: result.undoId,
+      });
       void vscode.window.showInformationMessage(t('Put {0} files back.', restored.length));
     })
     .then(undefined, (error: unknown) => {
-      void vscode.window.showErrorMessage(t('Could not be undone: {0}', error instanceof Error ? error.message : String(error)));
+      void vscode.window.showErrorMessage(
+        t('Could not be undone: {0}', error instanceof Error ? error.message : String(error)),
+      );
     });
 }
 

@@ -26,7 +26,9 @@ export function pendingOf(state: RootState | undefined): Approval[] {
 export function approvalText(approval: Approval): string {
   const { subject } = approval;
   if (subject.kind === 'network') return `${subject.method} ${subject.host}:${subject.port}`;
-  const words = [subject.program, ...subject.argv.slice(1)].map((word) => (/^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word)));
+  const words = [subject.program, ...subject.argv.slice(1)].map((word) =>
+    /^[\w@%+=:,./-]+$/.test(word) ? word : JSON.stringify(word),
+  );
   const line = words.join(' ');
   return line.length > 200 ? `${line.slice(0, 199)}…` : line;
 }
@@ -62,7 +64,11 @@ export class Approvals implements vscode.Disposable {
         ...(answer.reason ? { reason: answer.reason } : {}),
       });
     } catch (error) {
-      if (!(error instanceof TurntableError) || (error.code !== 'approvalSettled' && error.code !== 'approvalNotFound')) throw error;
+      if (
+        !(error instanceof TurntableError) ||
+        (error.code !== 'approvalSettled' && error.code !== 'approvalNotFound')
+      )
+        throw error;
       const settled = this.#connection.state?.approvals[id];
       void vscode.window.showInformationMessage(
         settled?.answeredBy
@@ -85,22 +91,45 @@ export class Approvals implements vscode.Disposable {
         ? waiting[0]
         : (
             await vscode.window.showQuickPick(
-              waiting.map((approval) => ({ label: approvalText(approval), description: this.#who(approval), detail: approval.rule, approval })),
+              waiting.map((approval) => ({
+                label: approvalText(approval),
+                description: this.#who(approval),
+                detail: approval.rule,
+                approval,
+              })),
               { title: t('Which request?'), matchOnDetail: true },
             )
           )?.approval;
     if (!picked) return;
     const choice = await vscode.window.showQuickPick(
       [
-        { label: `$(circle-slash) ${t('Deny')}`, answer: { decision: 'deny', scope: 'once' } as const, why: false },
-        { label: `$(comment) ${t('Deny with a reason…')}`, answer: { decision: 'deny', scope: 'once' } as const, why: true },
-        { label: `$(check) ${t('Allow once')}`, answer: { decision: 'allow', scope: 'once' } as const, why: false },
-        { label: `$(check-all) ${t('Allow for this session')}`, answer: { decision: 'allow', scope: 'session' } as const, why: false },
+        {
+          label: `$(circle-slash) ${t('Deny')}`,
+          answer: { decision: 'deny', scope: 'once' } as const,
+          why: false,
+        },
+        {
+          label: `$(comment) ${t('Deny with a reason…')}`,
+          answer: { decision: 'deny', scope: 'once' } as const,
+          why: true,
+        },
+        {
+          label: `$(check) ${t('Allow once')}`,
+          answer: { decision: 'allow', scope: 'once' } as const,
+          why: false,
+        },
+        {
+          label: `$(check-all) ${t('Allow for this session')}`,
+          answer: { decision: 'allow', scope: 'session' } as const,
+          why: false,
+        },
       ],
       { title: approvalText(picked), placeHolder: `${this.#who(picked)} · ${picked.rule}` },
     );
     if (!choice) return;
-    const reason = choice.why ? await vscode.window.showInputBox({ title: t('Why not? The agent is told.') }) : undefined;
+    const reason = choice.why
+      ? await vscode.window.showInputBox({ title: t('Why not? The agent is told.') })
+      : undefined;
     if (choice.why && reason === undefined) return;
     await this.answer(picked.id, { ...choice.answer, ...(reason ? { reason } : {}) });
   }
@@ -115,19 +144,34 @@ export class Approvals implements vscode.Disposable {
     const once = t('Allow once');
     const session = t('This session');
     const look = t('Show');
-    const verb = approval.subject.kind === 'exec' ? t('{0} wants to run', this.#who(approval)) : t('{0} wants to reach', this.#who(approval));
-    const caution = approval.subject.kind === 'exec' && approval.subject.caution ? ` ${approval.subject.caution}` : '';
+    const verb =
+      approval.subject.kind === 'exec'
+        ? t('{0} wants to run', this.#who(approval))
+        : t('{0} wants to reach', this.#who(approval));
+    const caution =
+      approval.subject.kind === 'exec' && approval.subject.caution ? ` ${approval.subject.caution}` : '';
     // The first button is the one that Enter presses.
-    const picked = await vscode.window.showWarningMessage(`${verb}: ${approvalText(approval)}${caution}`, deny, once, session, look);
+    const picked = await vscode.window.showWarningMessage(
+      `${verb}: ${approvalText(approval)}${caution}`,
+      deny,
+      once,
+      session,
+      look,
+    );
     if (picked === undefined) return;
     if (picked === look) return this.#show(approval.id);
     await this.#report.attempt(t('The answer did not get through'), () =>
-      this.answer(approval.id, { decision: picked === deny ? 'deny' : 'allow', scope: picked === session ? 'session' : 'once' }),
+      this.answer(approval.id, {
+        decision: picked === deny ? 'deny' : 'allow',
+        scope: picked === session ? 'session' : 'once',
+      }),
     );
   }
 
   #who(approval: Approval): string {
     const session = this.#connection.state?.sessions[approval.sessionId];
-    return session && session.agent.name !== 'none' ? session.agent.name : (session?.title ?? vscode.l10n.t('A session'));
+    return session && session.agent.name !== 'none'
+      ? session.agent.name
+      : (session?.title ?? vscode.l10n.t('A session'));
   }
 }

@@ -6,13 +6,19 @@ import type { HelperConnection } from './connection.ts';
 import { withNotice } from './report.ts';
 
 /** Asks for an instruction and branches. Resolves to the new session's id, or undefined when the person backed out. */
-export async function branchFrom(connection: HelperConnection, session: SessionState, turn: Turn): Promise<string | undefined> {
+export async function branchFrom(
+  connection: HelperConnection,
+  session: SessionState,
+  turn: Turn,
+): Promise<string | undefined> {
   const { t } = vscode.l10n;
   const hasAgent = session.agent.name !== 'none';
   const prompt = await vscode.window.showInputBox({
     title: t('Branch from turn {0} of "{1}"', turn.id, session.title),
     prompt: hasAgent
-      ? t('What should the agent do instead? Leave it empty to go on as it was. The first session is not disturbed.')
+      ? t(
+          'What should the agent do instead? Leave it empty to go on as it was. The first session is not disturbed.',
+        )
       : t('A name for the branch. The first session is not disturbed.'),
     placeHolder: hasAgent ? t('for example: use a fake clock instead of shorter time-outs') : session.title,
   });

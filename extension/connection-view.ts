@@ -16,7 +16,11 @@ export function connectionView({ status, detail }: Trouble): ConnectionView {
   const { t } = vscode.l10n;
   switch (status) {
     case 'connecting':
-      return { status, title: t('Connecting to the helper…'), message: t('Looking for it on {0}.', place.socketPath) };
+      return {
+        status,
+        title: t('Connecting to the helper…'),
+        message: t('Looking for it on {0}.', place.socketPath),
+      };
     case 'connected':
       return { status, title: t('Connected'), message: t('The helper answers on {0}.', place.socketPath) };
     case 'not-installed':
@@ -32,7 +36,10 @@ export function connectionView({ status, detail }: Trouble): ConnectionView {
       return {
         status,
         title: t('The helper is not running'),
-        message: t('Nobody answers on {0}. Start the helper; this view connects by itself.', place.socketPath),
+        message: t(
+          'Nobody answers on {0}. Start the helper; this view connects by itself.',
+          place.socketPath,
+        ),
         command: cliCommand('up', place),
         action: { id: 'start-helper', label: t('Start helper') },
       };
@@ -42,7 +49,10 @@ export function connectionView({ status, detail }: Trouble): ConnectionView {
         title: t('You may not talk to the helper'),
         message:
           detail ??
-          t('{0} belongs to a group that you are not in. Join it, then log in again so that it takes effect.', place.socketPath),
+          t(
+            '{0} belongs to a group that you are not in. Join it, then log in again so that it takes effect.',
+            place.socketPath,
+          ),
         command: 'sudo usermod -aG turntable "$USER"',
         action: { id: 'fix-permission', label: t('Join the group') },
       };
@@ -50,7 +60,9 @@ export function connectionView({ status, detail }: Trouble): ConnectionView {
       return {
         status,
         title: t('The helper and this extension do not fit'),
-        message: detail ?? t('They speak different versions of the protocol. Update the older one, then restart the helper.'),
+        message:
+          detail ??
+          t('They speak different versions of the protocol. Update the older one, then restart the helper.'),
         command: `${cliCommand('down', place)}; ${cliCommand('up', place)}`,
         action: { id: 'restart-helper', label: t('Restart helper') },
       };

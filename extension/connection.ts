@@ -78,7 +78,8 @@ export class HelperConnection implements vscode.Disposable {
     params: ParamsOf<Name>,
     token?: vscode.CancellationToken,
   ): Promise<ResultOf<Name>> {
-    if (!this.#client) throw new TurntableError('helperNotRunning', `${this.#view.title}. ${this.#view.message}`);
+    if (!this.#client)
+      throw new TurntableError('helperNotRunning', `${this.#view.title}. ${this.#view.message}`);
     if (!token) return this.#client.request(method, params);
     const controller = new AbortController();
     const listener = token.onCancellationRequested(() => controller.abort());
@@ -90,7 +91,10 @@ export class HelperConnection implements vscode.Disposable {
   }
 
   /** Calls back for a kind of notification until disposed or the connection is lost. */
-  onNotification<Name extends NotificationName>(name: Name, listener: (params: NotificationParams<Name>) => void): vscode.Disposable {
+  onNotification<Name extends NotificationName>(
+    name: Name,
+    listener: (params: NotificationParams<Name>) => void,
+  ): vscode.Disposable {
     const stop = this.#client?.onNotification(name, listener);
     return new vscode.Disposable(() => stop?.());
   }
@@ -108,7 +112,10 @@ export class HelperConnection implements vscode.Disposable {
   async #try(attempt: number): Promise<void> {
     const place = helperPlace();
     try {
-      const client = await connectClient(await openSocket(place.socketPath), { name: 'vscode', version: this.#version });
+      const client = await connectClient(await openSocket(place.socketPath), {
+        name: 'vscode',
+        version: this.#version,
+      });
       if (attempt !== this.#attempt) return client.close();
       client.onClose((error) => this.#lost(attempt, error));
       await client.subscribe((state, action) => {
@@ -126,7 +133,9 @@ export class HelperConnection implements vscode.Disposable {
 
   #welcome(socketPath: string, client: Client): void {
     this.#pauseMs = firstPauseMs;
-    this.#log.info(`connected to the helper ${client.hello.helperVersion} (pid ${client.hello.helperPid}) on ${socketPath}`);
+    this.#log.info(
+      `connected to the helper ${client.hello.helperVersion} (pid ${client.hello.helperPid}) on ${socketPath}`,
+    );
     this.#show({ status: 'connected' });
   }
 
@@ -143,7 +152,8 @@ export class HelperConnection implements vscode.Disposable {
     if (this.#disposed) return;
     this.#client = undefined;
     const trouble = troubleOf(error);
-    if (trouble.status !== this.#view.status) this.#log.info(`not connected (${trouble.status}): ${textOf(error)}`);
+    if (trouble.status !== this.#view.status)
+      this.#log.info(`not connected (${trouble.status}): ${textOf(error)}`);
     this.#show(trouble);
     this.#again();
   }
@@ -165,7 +175,8 @@ export class HelperConnection implements vscode.Disposable {
 function troubleOf(error: unknown): Trouble {
   if (error instanceof TurntableError) {
     if (error.code === 'versionMismatch') return { status: 'wrong-version', detail: error.message };
-    if (error.code === 'unauthorized' || error.code === 'notPermitted') return { status: 'not-permitted', detail: error.message };
+    if (error.code === 'unauthorized' || error.code === 'notPermitted')
+      return { status: 'not-permitted', detail: error.message };
     return { status: 'failed', detail: error.message };
   }
   const code = error instanceof Error && 'code' in error ? error.code : undefined;

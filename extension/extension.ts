@@ -13,7 +13,13 @@ import { runDoctor, startHelper, takeNextStep } from './helper-commands.ts';
 import { Report } from './report.ts';
 import { rewindTo } from './rewind.ts';
 import { Selection, type TurnTarget } from './selection.ts';
-import { openSessionFolder, promptAgent, removeSession, resumeSession, stopSession } from './session-commands.ts';
+import {
+  openSessionFolder,
+  promptAgent,
+  removeSession,
+  resumeSession,
+  stopSession,
+} from './session-commands.ts';
 import { startSession } from './start-session.ts';
 import { StatusBar } from './status-bar.ts';
 import { openTerminal } from './terminal.ts';
@@ -41,7 +47,8 @@ export function activate(context: vscode.ExtensionContext): void {
   const rewind = (target?: TurnTarget): Promise<void> =>
     report.attempt(t('Could not rewind'), async () => {
       const found = await selection.turnOf(target, true);
-      if (found && (await rewindTo(connection, found.session, found.turn))) await view.show(found.session.id, null);
+      if (found && (await rewindTo(connection, found.session, found.turn)))
+        await view.show(found.session.id, null);
     });
   const branch = (target?: TurnTarget): Promise<void> =>
     report.attempt(t('Could not branch'), async () => {
@@ -61,19 +68,29 @@ export function activate(context: vscode.ExtensionContext): void {
       const sessionId = await startSession(connection);
       if (sessionId !== undefined) await view.show(sessionId, null);
     });
-  const withSession = (named: string | undefined, what: string, work: (session: SessionState) => Promise<void>): Promise<void> =>
+  const withSession = (
+    named: string | undefined,
+    what: string,
+    work: (session: SessionState) => Promise<void>,
+  ): Promise<void> =>
     report.attempt(what, async () => {
       const session = await selection.session(named);
       if (session) await work(session);
     });
   const sessionVerbs = {
-    terminal: (id?: string) => withSession(id, t('Could not open the terminal'), async (each) => void openTerminal(connection, each)),
+    terminal: (id?: string) =>
+      withSession(id, t('Could not open the terminal'), async (each) => void openTerminal(connection, each)),
     apply: (id?: string) => withSession(id, t('Could not apply'), (each) => applySession(connection, each)),
-    'open-folder': (id?: string) => withSession(id, t('Could not open the folder'), (each) => openSessionFolder(each)),
-    stop: (id?: string) => withSession(id, t('Could not stop the session'), (each) => stopSession(connection, each)),
-    resume: (id?: string) => withSession(id, t('Could not resume the session'), (each) => resumeSession(connection, each)),
-    prompt: (id?: string) => withSession(id, t('Could not reach the agent'), (each) => promptAgent(connection, each)),
-    remove: (id?: string) => withSession(id, t('Could not remove the session'), (each) => removeSession(connection, each)),
+    'open-folder': (id?: string) =>
+      withSession(id, t('Could not open the folder'), (each) => openSessionFolder(each)),
+    stop: (id?: string) =>
+      withSession(id, t('Could not stop the session'), (each) => stopSession(connection, each)),
+    resume: (id?: string) =>
+      withSession(id, t('Could not resume the session'), (each) => resumeSession(connection, each)),
+    prompt: (id?: string) =>
+      withSession(id, t('Could not reach the agent'), (each) => promptAgent(connection, each)),
+    remove: (id?: string) =>
+      withSession(id, t('Could not remove the session'), (each) => removeSession(connection, each)),
   };
 
   function carryOut(intent: Intent): void {
@@ -85,7 +102,9 @@ export function activate(context: vscode.ExtensionContext): void {
       case 'diff':
         return void changes(intent, intent.path);
       case 'answer':
-        return void report.attempt(t('The answer did not get through'), () => approvals.answer(intent.approvalId, intent));
+        return void report.attempt(t('The answer did not get through'), () =>
+          approvals.answer(intent.approvalId, intent),
+        );
       case 'session':
         return void sessionVerbs[intent.verb](intent.sessionId);
       case 'start-session':
@@ -103,7 +122,8 @@ export function activate(context: vscode.ExtensionContext): void {
     }
   }
 
-  const command = (name: string, run: (...args: unknown[]) => unknown): vscode.Disposable => vscode.commands.registerCommand(`turntable.${name}`, run);
+  const command = (name: string, run: (...args: unknown[]) => unknown): vscode.Disposable =>
+    vscode.commands.registerCommand(`turntable.${name}`, run);
   context.subscriptions.push(
     log,
     connection,
@@ -112,9 +132,14 @@ export function activate(context: vscode.ExtensionContext): void {
     panel,
     approvals,
     new StatusBar(connection, selection),
-    vscode.window.registerWebviewViewProvider(timelineViewId, view, { webviewOptions: { retainContextWhenHidden: true } }),
+    vscode.window.registerWebviewViewProvider(timelineViewId, view, {
+      webviewOptions: { retainContextWhenHidden: true },
+    }),
     vscode.window.registerWebviewPanelSerializer(timelinePanelType, panel),
-    vscode.workspace.registerFileSystemProvider(turnScheme, new TurnDocuments(connection), { isReadonly: true, isCaseSensitive: true }),
+    vscode.workspace.registerFileSystemProvider(turnScheme, new TurnDocuments(connection), {
+      isReadonly: true,
+      isCaseSensitive: true,
+    }),
     vscode.workspace.onDidChangeConfiguration((event) => {
       if (event.affectsConfiguration('turntable')) connection.connect();
     }),
@@ -131,7 +156,9 @@ export function activate(context: vscode.ExtensionContext): void {
     command('resumeSession', (id) => sessionVerbs.resume(sessionOf(id))),
     command('prompt', (id) => sessionVerbs.prompt(sessionOf(id))),
     command('removeSession', (id) => sessionVerbs.remove(sessionOf(id))),
-    command('backToNow', () => (selection.sessionId === null ? undefined : view.show(selection.sessionId, null))),
+    command('backToNow', () =>
+      selection.sessionId === null ? undefined : view.show(selection.sessionId, null),
+    ),
     command('startHelper', () => startHelper(connection)),
     command('nextStep', () => takeNextStep(connection)),
     command('reconnect', () => connection.connect()),

@@ -17,7 +17,11 @@ export async function takeNextStep(connection: HelperConnection): Promise<void> 
       if (command !== undefined) runVisibly(command);
       break;
     case 'open-walkthrough':
-      await vscode.commands.executeCommand('workbench.action.openWalkthrough', 'turntable.turntable#turntable.start', false);
+      await vscode.commands.executeCommand(
+        'workbench.action.openWalkthrough',
+        'turntable.turntable#turntable.start',
+        false,
+      );
       break;
     case 'reconnect':
     case undefined:

@@ -30,7 +30,10 @@ export function cliPath(): string | undefined {
   const setting = vscode.workspace.getConfiguration('turntable').get<string>('cliPath', '');
   if (setting !== '') return runnable(setting) ? setting : undefined;
   const directories = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/bin', '/usr/bin'];
-  return directories.filter(Boolean).map((directory) => join(directory, 'turntable')).find(runnable);
+  return directories
+    .filter(Boolean)
+    .map((directory) => join(directory, 'turntable'))
+    .find(runnable);
 }
 
 /** A command line for a terminal: `sudo` where it takes root, the place where it is not the usual one. */

@@ -24,7 +24,9 @@ export class Report {
   /** Tells the person of an error, with a way to the log. */
   tell(what: string, error: unknown): void {
     const message = error instanceof Error ? error.message : String(error);
-    this.#log.error(`${what}: ${error instanceof Error && error.stack !== undefined ? error.stack : message}`);
+    this.#log.error(
+      `${what}: ${error instanceof Error && error.stack !== undefined ? error.stack : message}`,
+    );
     const showLog = vscode.l10n.t('Show log');
     void vscode.window.showErrorMessage(`${what}: ${message}`, showLog).then((picked) => {
       if (picked === showLog) this.#log.show();
@@ -37,5 +39,8 @@ export function withNotice<Result>(
   title: string,
   work: (token: vscode.CancellationToken) => Promise<Result>,
 ): Thenable<Result> {
-  return vscode.window.withProgress({ location: vscode.ProgressLocation.Notification, title, cancellable: true }, (_progress, token) => work(token));
+  return vscode.window.withProgress(
+    { location: vscode.ProgressLocation.Notification, title, cancellable: true },
+    (_progress, token) => work(token),
+  );
 }

@@ -13,23 +13,37 @@ type Preview = ResultOf<'rewind/preview'>;
 type ConflictChoice = NonNullable<ParamsOf<'rewind'>['conflicts']>;
 
 /** Previews, asks and rewinds. Resolves to true when the session was rewound. */
-export async function rewindTo(connection: HelperConnection, session: SessionState, turn: Turn): Promise<boolean> {
+export async function rewindTo(
+  connection: HelperConnection,
+  session: SessionState,
+  turn: Turn,
+): Promise<boolean> {
   const target = { sessionId: session.id, turn: turn.id };
   const preview = await connection.request('rewind/preview', target);
   if (!preview.restorable) {
-    void vscode.window.showWarningMessage(vscode.l10n.t('Turn {0} cannot be restored: {1}', turn.id, preview.reason));
+    void vscode.window.showWarningMessage(
+      vscode.l10n.t('Turn {0} cannot be restored: {1}', turn.id, preview.reason),
+    );
     return false;
   }
   const choice = await confirm(session, turn, preview);
   if (!choice) return false;
   const result = await withNotice(vscode.l10n.t('Rewinding to turn {0}…', turn.id), (token) =>
-    connection.request('rewind', { ...target, ...(choice.conflicts ? { conflicts: choice.conflicts } : {}) }, token),
+    connection.request(
+      'rewind',
+      { ...target, ...(choice.conflicts ? { conflicts: choice.conflicts } : {}) },
+      token,
+    ),
   );
   offerUndo(connection, session, turn, result);
   return true;
 }
 
-async function confirm(session: SessionState, turn: Turn, preview: Preview): Promise<{ conflicts?: ConflictChoice } | undefined> {
+async function confirm(
+  session: SessionState,
+  turn: Turn,
+  preview: Preview,
+): Promise<{ conflicts?: ConflictChoice } | undefined> {
   const { t } = vscode.l10n;
   const rewind = t('Rewind');
   const keepMine = t('Rewind, keep my changes');
@@ -51,31 +65,51 @@ export function describe(preview: Preview, workspace: string): string {
   const { t } = vscode.l10n;
   const lines: string[] = [];
   const files = preview.changes.filter((each) => each.agentState !== true);
-  const short = (path: string): string => (path.startsWith(`${workspace}/`) ? path.slice(workspace.length + 1) : path);
+  const short = (path: string): string =>
+    path.startsWith(`${workspace}/`) ? path.slice(workspace.length + 1) : path;
   const back = files.filter((each) => each.change !== 'removed').map((each) => short(each.path));
   const gone = files.filter((each) => each.change === 'removed').map((each) => short(each.path));
   if (back.length > 0) lines.push(t('Go back: {0}', listed(back, preview.truncated)));
   if (gone.length > 0) lines.push(t('Disappear: {0}', listed(gone, preview.truncated)));
   if (files.length === 0) lines.push(t('No file changes.'));
-  if (preview.processesBack.length > 0) lines.push(t('Come back as they were: {0}', preview.processesBack.map(nameOf).join(', ')));
-  if (preview.processesLost.length > 0) lines.push(t('Stop: {0}', preview.processesLost.map(nameOf).join(', ')));
-  if (preview.outsideChanges.length > 0) lines.push(t('You changed yourself: {0}', listed(preview.outsideChanges.map(short), false)));
+  if (preview.processesBack.length > 0)
+    lines.push(t('Come back as they were: {0}', preview.processesBack.map(nameOf).join(', ')));
+  if (preview.processesLost.length > 0)
+    lines.push(t('Stop: {0}', preview.processesLost.map(nameOf).join(', ')));
+  if (preview.outsideChanges.length > 0)
+    lines.push(t('You changed yourself: {0}', listed(preview.outsideChanges.map(short), false)));
   const left = preview.leftTheMachine.filter((each) => each.allowed);
   if (left.length > 0) {
     lines.push(
-      t('Left the machine and stays done: {0}', left.map((each) => `${each.method ? `${each.method} ` : ''}${each.host}:${each.port}${each.count > 1 ? ` (${each.count}×)` : ''}`).join(', ')),
+      t(
+        'Left the machine and stays done: {0}',
+        left
+          .map(
+            (each) =>
+              `${each.method ? `${each.method} ` : ''}${each.host}:${each.port}${each.count > 1 ? ` (${each.count}×)` : ''}`,
+          )
+          .join(', '),
+      ),
     );
   }
   lines.push('', t('What is there now is kept first, so this can be undone.'));
   return lines.join('\n');
 }
 
-function offerUndo(connection: HelperConnection, session: SessionState, turn: Turn, result: ResultOf<'rewind'>): void {
+function offerUndo(
+  connection: HelperConnection,
+  session: SessionState,
+  turn: Turn,
+  result: ResultOf<'rewind'>,
+): void {
   const { t } = vscode.l10n;
   const undo = t('Undo');
   const notes = result.notes.length > 0 ? ` ${result.notes.join(' ')}` : '';
   void vscode.window
-    .showInformationMessage(t('Rewound to turn {0} in {1} s.', turn.id, (result.tookMs / 1000).toFixed(1)) + notes, undo)
+    .showInformationMessage(
+      t('Rewound to turn {0} in {1} s.', turn.id, (result.tookMs / 1000).toFixed(1)) + notes,
+      undo,
+    )
     .then(async (picked) => {
       if (picked !== undo) return;
       await withNotice(t('Going back to where you were…'), (token) =>
@@ -83,7 +117,9 @@ function offerUndo(connection: HelperConnection, session: SessionState, turn: Tu
       );
     })
     .then(undefined, (error: unknown) => {
-      void vscode.window.showErrorMessage(t('The rewind could not be undone: {0}', error instanceof Error ? error.message : String(error)));
+      void vscode.window.showErrorMessage(
+        t('The rewind could not be undone: {0}', error instanceof Error ? error.message : String(error)),
+      );
     });
 }
 
@@ -96,5 +132,7 @@ function nameOf(survivor: Survivor): string {
 function listed(paths: string[], truncated: boolean): string {
   const shown = paths.slice(0, 8).join(', ');
   const more = paths.length - 8;
-  return more > 0 || truncated ? vscode.l10n.t('{0} and {1} more', shown, `${Math.max(0, more)}${truncated ? '+' : ''}`) : shown;
+  return more > 0 || truncated
+    ? vscode.l10n.t('{0} and {1} more', shown, `${Math.max(0, more)}${truncated ? '+' : ''}`)
+    : shown;
 }

@@ -10,7 +10,7 @@ import type { HelperConnection } from './connection.ts';
 export class Selection implements vscode.Disposable {
   readonly #connection: HelperConnection;
   readonly #changed = new vscode.EventEmitter<void>();
-  readonly #disposables: vscode.Disposable[] = [this.#changed];
+  readonly #disposables: { dispose(): unknown }[] = [this.#changed];
   #sessionId: string | null = null;
   #turn: number | null = null;
   readonly #keys = new Map<string, unknown>();
@@ -51,25 +51,37 @@ export class Selection implements vscode.Disposable {
     if (known !== null && known !== undefined && sessions[known]) return sessions[known];
     const all = Object.values(sessions).toSorted((a, b) => b.createdAt - a.createdAt);
     if (all.length === 0) {
-      void vscode.window.showInformationMessage(vscode.l10n.t('There is no session yet. Start one with "Turntable: Start a Session".'));
+      void vscode.window.showInformationMessage(
+        vscode.l10n.t('There is no session yet. Start one with "Turntable: Start a Session".'),
+      );
       return undefined;
     }
     if (all.length === 1) return all[0];
     const picked = await vscode.window.showQuickPick(
-      all.map((session) => ({ label: session.title, description: session.agent.name, detail: session.workspace, session })),
+      all.map((session) => ({
+        label: session.title,
+        description: session.agent.name,
+        detail: session.workspace,
+        session,
+      })),
       { title: vscode.l10n.t('Which session?') },
     );
     return picked?.session;
   }
 
   /** The session and turn a command is about; asks for what is missing. Only restorable turns when `restorable`. */
-  async turnOf(target: TurnTarget | undefined, restorable: boolean): Promise<{ session: SessionState; turn: Turn } | undefined> {
+  async turnOf(
+    target: TurnTarget | undefined,
+    restorable: boolean,
+  ): Promise<{ session: SessionState; turn: Turn } | undefined> {
     const session = await this.session(target?.sessionId);
     if (!session) return undefined;
     const wanted = target?.turn ?? (session.id === this.#sessionId ? this.#turn : null);
     const known = session.turns.find((turn) => turn.id === wanted);
     if (known) return { session, turn: known };
-    const turns = session.turns.filter((turn) => turn.state === 'closed' && (!restorable || turn.checkpoint?.restorable !== false)).toReversed();
+    const turns = session.turns
+      .filter((turn) => turn.state === 'closed' && (!restorable || turn.checkpoint?.restorable !== false))
+      .toReversed();
     const picked = await vscode.window.showQuickPick(
       turns.map((turn) => ({
         label: `${turn.id}  ${turn.label}`,
@@ -93,7 +105,10 @@ export class Selection implements vscode.Disposable {
     this.#setKey('turntable.hasSession', Object.keys(state?.sessions ?? {}).length > 0);
     this.#setKey('turntable.previewing', this.#turn !== null);
     this.#setKey('turntable.sessionStatus', session?.status ?? '');
-    this.#setKey('turntable.waiting', Object.values(state?.approvals ?? {}).some((each) => each.state === 'pending'));
+    this.#setKey(
+      'turntable.waiting',
+      Object.values(state?.approvals ?? {}).some((each) => each.state === 'pending'),
+    );
   }
 
   #setKey(key: string, value: unknown): void {

@@ -10,9 +10,12 @@ export async function openSessionFolder(session: SessionState): Promise<void> {
   const { t } = vscode.l10n;
   const beside = t('Add to this window');
   const window = t('Open in a new window');
-  const picked = await vscode.window.showQuickPick([beside, window], { title: t('The session\'s copy of {0}', session.workspace) });
+  const picked = await vscode.window.showQuickPick([beside, window], {
+    title: t("The session's copy of {0}", session.workspace),
+  });
   const uri = vscode.Uri.file(session.mount);
-  if (picked === window) await vscode.commands.executeCommand('vscode.openFolder', uri, { forceNewWindow: true });
+  if (picked === window)
+    await vscode.commands.executeCommand('vscode.openFolder', uri, { forceNewWindow: true });
   if (picked === beside) {
     const count = vscode.workspace.workspaceFolders?.length ?? 0;
     vscode.workspace.updateWorkspaceFolders(count, 0, { uri, name: t('{0} (session)', session.title) });
@@ -25,7 +28,8 @@ export async function promptAgent(connection: HelperConnection, session: Session
     title: vscode.l10n.t('Tell {0}', session.agent.name),
     prompt: vscode.l10n.t('It goes on from where it is.'),
   });
-  if (prompt?.trim()) await connection.request('session/prompt', { sessionId: session.id, prompt: prompt.trim() });
+  if (prompt?.trim())
+    await connection.request('session/prompt', { sessionId: session.id, prompt: prompt.trim() });
 }
 
 /** Stops the sandbox; its turns stay. */
@@ -37,7 +41,10 @@ export async function stopSession(connection: HelperConnection, session: Session
     { modal: true, detail: t('Its agent and processes end. Its turns stay, and it can be resumed.') },
     stop,
   );
-  if (picked === stop) await withNotice(t('Stopping…'), (token) => connection.request('session/stop', { sessionId: session.id }, token));
+  if (picked === stop)
+    await withNotice(t('Stopping…'), (token) =>
+      connection.request('session/stop', { sessionId: session.id }, token),
+    );
 }
 
 /** Starts the sandbox of a stopped session again. */
@@ -53,7 +60,12 @@ export async function removeSession(connection: HelperConnection, session: Sessi
   const remove = t('Remove');
   const picked = await vscode.window.showWarningMessage(
     t('Remove "{0}" for good?', session.title),
-    { modal: true, detail: t('Its turns and all that was kept of them are deleted. What you have applied stays in your folder.') },
+    {
+      modal: true,
+      detail: t(
+        'Its turns and all that was kept of them are deleted. What you have applied stays in your folder.',
+      ),
+    },
     remove,
   );
   if (picked === remove) await connection.request('session/remove', { sessionId: session.id });

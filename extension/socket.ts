@@ -13,7 +13,10 @@ export async function openSocket(socketPath: string): Promise<FrameSocket> {
   // socket path is left alone.
   const address = new URL(`ws+unix://${socketPath}`);
   if (address.pathname !== socketPath || socketPath.includes(':')) {
-    throw new TurntableError('helperNotRunning', `The socket's path (${socketPath}) holds a character that cannot stand in an address: move it.`);
+    throw new TurntableError(
+      'helperNotRunning',
+      `The socket's path (${socketPath}) holds a character that cannot stand in an address: move it.`,
+    );
   }
   const { promise, resolve, reject } = Promise.withResolvers<undefined>();
   // A ws+unix: address would break on paths with a colon.

@@ -23,13 +23,19 @@ export async function startSession(connection: HelperConnection): Promise<string
       ? ''
       : await vscode.window.showInputBox({
           title: t('What should {0} do in {1}?', agent, tildePath(workspace)),
-          prompt: t('It works on its own copy: your folder changes only when you apply. Leave it empty to talk to it in its terminal.'),
+          prompt: t(
+            'It works on its own copy: your folder changes only when you apply. Leave it empty to talk to it in its terminal.',
+          ),
           placeHolder: t('for example: fix the flaky login test'),
         });
   if (prompt === undefined) return undefined;
   const text = prompt.trim();
   const { sessionId } = await withNotice(t('Starting a session…'), (token) =>
-    connection.request('session/start', { workspace, agent, ...(text === '' ? {} : { prompt: text, title: titleFrom(text) }) }, token),
+    connection.request(
+      'session/start',
+      { workspace, agent, ...(text === '' ? {} : { prompt: text, title: titleFrom(text) }) },
+      token,
+    ),
   );
   return sessionId;
 }
@@ -39,13 +45,20 @@ async function pickFolder(): Promise<string | undefined> {
   const folders = (vscode.workspace.workspaceFolders ?? []).filter((each) => each.uri.scheme === 'file');
   if (folders.length === 0) {
     const open = t('Open a folder');
-    const picked = await vscode.window.showInformationMessage(t('A session works on a folder of this machine. Open one first.'), open);
+    const picked = await vscode.window.showInformationMessage(
+      t('A session works on a folder of this machine. Open one first.'),
+      open,
+    );
     if (picked === open) await vscode.commands.executeCommand('workbench.action.files.openFolder');
     return undefined;
   }
   if (folders.length === 1) return folders[0]?.uri.fsPath;
   const picked = await vscode.window.showQuickPick(
-    folders.map((each) => ({ label: each.name, description: tildePath(each.uri.fsPath), path: each.uri.fsPath })),
+    folders.map((each) => ({
+      label: each.name,
+      description: tildePath(each.uri.fsPath),
+      path: each.uri.fsPath,
+    })),
     { title: t('Which folder?') },
   );
   return picked?.path;

@@ -9,7 +9,7 @@ export class StatusBar implements vscode.Disposable {
   readonly #item = vscode.window.createStatusBarItem('turntable.status', vscode.StatusBarAlignment.Left, 10);
   readonly #connection: HelperConnection;
   readonly #selection: Selection;
-  readonly #disposables: vscode.Disposable[];
+  readonly #disposables: { dispose(): unknown }[];
 
   constructor(connection: HelperConnection, selection: Selection) {
     this.#connection = connection;
@@ -53,14 +53,19 @@ export class StatusBar implements vscode.Disposable {
       this.#set(`$(sync~spin) ${progress.label}${done}`, progress.label, progress.label);
       return;
     }
-    const session = this.#selection.sessionId === null ? undefined : state?.sessions[this.#selection.sessionId];
+    const session =
+      this.#selection.sessionId === null ? undefined : state?.sessions[this.#selection.sessionId];
     if (!session) {
       this.#set('$(history) Turntable', view.message, t('Turntable: no session in view'));
       return;
     }
     const previewed = this.#selection.turn;
     const where = previewed === null ? t('turn {0}', session.head) : t('previewing turn {0}', previewed);
-    this.#set(`$(history) ${where}`, `${session.title} · ${session.agent.name} · ${session.status}`, t('Turntable: {0}, {1}', session.title, where));
+    this.#set(
+      `$(history) ${where}`,
+      `${session.title} · ${session.agent.name} · ${session.status}`,
+      t('Turntable: {0}, {1}', session.title, where),
+    );
   }
 
   #set(text: string, tooltip: string, label: string): void {

@@ -70,16 +70,21 @@ class AgentTerminal implements vscode.Pseudoterminal {
   handleInput(data: string): void {
     if (!this.#attached) return;
     this.#connection
-      .request('terminal/input', { sessionId: this.#sessionId, data: Buffer.from(data, 'utf8').toString('base64') })
+      .request('terminal/input', {
+        sessionId: this.#sessionId,
+        data: Buffer.from(data, 'utf8').toString('base64'),
+      })
       .catch((error: unknown) => this.#note(textOf(error)));
   }
 
   setDimensions(dimensions: vscode.TerminalDimensions): void {
     this.#size = dimensions;
     if (!this.#attached) return;
-    this.#connection.request('terminal/resize', { sessionId: this.#sessionId, ...this.#dimensions() }).catch(() => {
-      // The next attach tells the size again.
-    });
+    this.#connection
+      .request('terminal/resize', { sessionId: this.#sessionId, ...this.#dimensions() })
+      .catch(() => {
+        // The next attach tells the size again.
+      });
   }
 
   async #attach(): Promise<void> {
@@ -93,7 +98,10 @@ class AgentTerminal implements vscode.Pseudoterminal {
       else early.push(data);
     });
     try {
-      const { backlog } = await this.#connection.request('terminal/attach', { sessionId: this.#sessionId, ...this.#dimensions() });
+      const { backlog } = await this.#connection.request('terminal/attach', {
+        sessionId: this.#sessionId,
+        ...this.#dimensions(),
+      });
       this.#attached?.dispose();
       this.#attached = listener;
       this.#show(backlog);

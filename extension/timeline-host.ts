@@ -45,7 +45,8 @@ export class TimelineHost implements vscode.Disposable {
       connection.onDidChangeState(({ action }) => {
         if (!action) return this.#pushSnapshot();
         this.#post({ type: 'action', action });
-        if (action.type === 'head/moved' || action.type === 'session/changed' || action.type === 'turn/set') this.#forecastSoon();
+        if (action.type === 'head/moved' || action.type === 'session/changed' || action.type === 'turn/set')
+          this.#forecastSoon();
       }),
       vscode.workspace.onDidChangeWorkspaceFolders(() => this.#pushSnapshot()),
       vscode.workspace.onDidGrantWorkspaceTrust(() => this.#pushSnapshot()),
@@ -83,7 +84,10 @@ export class TimelineHost implements vscode.Disposable {
         break;
       case 'selected':
         this.#context.selection.set(intent.sessionId, intent.turn);
-        this.#shown = intent.sessionId === null || intent.turn === null ? undefined : { sessionId: intent.sessionId, turn: intent.turn };
+        this.#shown =
+          intent.sessionId === null || intent.turn === null
+            ? undefined
+            : { sessionId: intent.sessionId, turn: intent.turn };
         if (this.#shown) this.#forecastSoon();
         break;
       case 'all-changes':
@@ -101,7 +105,9 @@ export class TimelineHost implements vscode.Disposable {
       connection: connection.view,
       state: connection.state ?? null,
       strings: translations(),
-      canStart: vscode.workspace.isTrusted && (vscode.workspace.workspaceFolders ?? []).some((each) => each.uri.scheme === 'file'),
+      canStart:
+        vscode.workspace.isTrusted &&
+        (vscode.workspace.workspaceFolders ?? []).some((each) => each.uri.scheme === 'file'),
     });
     if (this.#shown) this.#forecastSoon();
   }
@@ -125,10 +131,20 @@ export class TimelineHost implements vscode.Disposable {
 
   async #pushChanges(sessionId: string, turn: number): Promise<void> {
     try {
-      const { changes, truncated } = await this.#context.connection.request('turn/changes', { sessionId, turn });
+      const { changes, truncated } = await this.#context.connection.request('turn/changes', {
+        sessionId,
+        turn,
+      });
       this.#post({ type: 'changes', sessionId, turn, changes, truncated });
     } catch (error) {
-      this.#post({ type: 'changes', sessionId, turn, changes: [], truncated: false, error: messageOf(error) });
+      this.#post({
+        type: 'changes',
+        sessionId,
+        turn,
+        changes: [],
+        truncated: false,
+        error: messageOf(error),
+      });
     }
   }
 
@@ -146,13 +162,16 @@ function messageOf(error: unknown): string {
 function translations(): Record<string, string> {
   const bundle: unknown = vscode.l10n.bundle;
   if (typeof bundle !== 'object' || bundle === null) return {};
-  return Object.fromEntries(Object.entries(bundle).filter((entry): entry is [string, string] => typeof entry[1] === 'string'));
+  return Object.fromEntries(
+    Object.entries(bundle).filter((entry): entry is [string, string] => typeof entry[1] === 'string'),
+  );
 }
 
 /** The page: one script, one style sheet, nothing from anywhere else. */
 function pageOf(webview: vscode.Webview, extensionUri: vscode.Uri, place: string): string {
   const nonce = randomBytes(16).toString('base64url');
-  const from = (name: string): string => webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, 'dist', 'webview', name)).toString();
+  const from = (name: string): string =>
+    webview.asWebviewUri(vscode.Uri.joinPath(extensionUri, 'dist', 'webview', name)).toString();
   const policy = `default-src 'none'; script-src 'nonce-${nonce}'; style-src ${webview.cspSource}; font-src ${webview.cspSource}`;
   return `<!DOCTYPE html>
 <html lang="${vscode.env.language}">

@@ -21,9 +21,14 @@ export class TimelinePanel implements vscode.WebviewPanelSerializer, vscode.Disp
       this.#panel.reveal();
     } else {
       this.#adopt(
-        vscode.window.createWebviewPanel(timelinePanelType, vscode.l10n.t('Turntable'), vscode.ViewColumn.Active, {
-          retainContextWhenHidden: false,
-        }),
+        vscode.window.createWebviewPanel(
+          timelinePanelType,
+          vscode.l10n.t('Turntable'),
+          vscode.ViewColumn.Active,
+          {
+            retainContextWhenHidden: false,
+          },
+        ),
       );
     }
     if (sessionId !== null) this.#host?.show(sessionId, turn);

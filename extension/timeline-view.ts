@@ -58,6 +58,12 @@ export class TimelineView implements vscode.WebviewViewProvider, vscode.Disposab
     this.#view.badge =
       count === 0
         ? undefined
-        : { value: count, tooltip: count === 1 ? vscode.l10n.t('1 request waits for you') : vscode.l10n.t('{0} requests wait for you', count) };
+        : {
+            value: count,
+            tooltip:
+              count === 1
+                ? vscode.l10n.t('1 request waits for you')
+                : vscode.l10n.t('{0} requests wait for you', count),
+          };
   }
 }

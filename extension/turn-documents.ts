@@ -43,11 +43,23 @@ export class TurnDocuments implements vscode.FileSystemProvider {
 
   async stat(uri: vscode.Uri): Promise<vscode.FileStat> {
     if (uri.authority === emptyAuthority) {
-      return { type: vscode.FileType.File, ctime: 0, mtime: 0, size: 0, permissions: vscode.FilePermission.Readonly };
+      return {
+        type: vscode.FileType.File,
+        ctime: 0,
+        mtime: 0,
+        size: 0,
+        permissions: vscode.FilePermission.Readonly,
+      };
     }
     const { sessionId, turn, path } = this.#parse(uri);
     const stat = await this.#ask(uri, () => this.#connection.request('file/stat', { sessionId, turn, path }));
-    return { type: typeOf(stat.kind), ctime: stat.mtimeMs, mtime: stat.mtimeMs, size: stat.sizeBytes, permissions: vscode.FilePermission.Readonly };
+    return {
+      type: typeOf(stat.kind),
+      ctime: stat.mtimeMs,
+      mtime: stat.mtimeMs,
+      size: stat.sizeBytes,
+      permissions: vscode.FilePermission.Readonly,
+    };
   }
 
   async readFile(uri: vscode.Uri): Promise<Uint8Array> {
@@ -88,7 +100,10 @@ export class TurnDocuments implements vscode.FileSystemProvider {
     try {
       return await question();
     } catch (error) {
-      if (error instanceof TurntableError && ['fileNotFound', 'turnNotFound', 'sessionNotFound'].includes(error.code)) {
+      if (
+        error instanceof TurntableError &&
+        ['fileNotFound', 'turnNotFound', 'sessionNotFound'].includes(error.code)
+      ) {
         throw vscode.FileSystemError.FileNotFound(uri);
       }
       throw vscode.FileSystemError.Unavailable(error instanceof Error ? error.message : String(error));

@@ -53,7 +53,12 @@ export function initialState(saved: SavedView | undefined): AppState {
 export function applyMessage(state: AppState, message: HostMessage): AppState {
   switch (message.type) {
     case 'snapshot':
-      return settle({ ...state, connection: message.connection, root: message.state, canStart: message.canStart });
+      return settle({
+        ...state,
+        connection: message.connection,
+        root: message.state,
+        canStart: message.canStart,
+      });
     case 'connection':
       return { ...state, connection: message.connection };
     case 'action':
@@ -137,7 +142,9 @@ function settle(state: AppState): AppState {
   if (!state.root) return state;
   let { sessionId, turn } = state;
   if (sessionId === null || !state.root.sessions[sessionId]) {
-    sessionId = (sessionsOf(state).find((each) => each.status !== 'stopped' && !each.origin) ?? sessionsOf(state)[0])?.id ?? null;
+    sessionId =
+      (sessionsOf(state).find((each) => each.status !== 'stopped' && !each.origin) ?? sessionsOf(state)[0])
+        ?.id ?? null;
     turn = null;
   }
   const session = sessionId === null ? undefined : state.root.sessions[sessionId];

@@ -3,7 +3,13 @@
  * reload. Must not know what the messages mean.
  */
 
-import { hostMessageSchema, savedViewSchema, type HostMessage, type Intent, type SavedView } from './messages.ts';
+import {
+  hostMessageSchema,
+  savedViewSchema,
+  type HostMessage,
+  type Intent,
+  type SavedView,
+} from './messages.ts';
 
 interface VsCodeApi {
   postMessage(message: unknown): void;

@@ -30,7 +30,10 @@ export const connectionViewSchema = z.object({
   command: z.string().optional(),
   /** What the button does next; absent when there is nothing to press. */
   action: z
-    .object({ id: z.enum(['start-helper', 'restart-helper', 'reconnect', 'open-walkthrough', 'fix-permission']), label: z.string() })
+    .object({
+      id: z.enum(['start-helper', 'restart-helper', 'reconnect', 'open-walkthrough', 'fix-permission']),
+      label: z.string(),
+    })
     .optional(),
 });
 /** A connection state in words, with the next step. */

@@ -60,14 +60,24 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
   await rm(join(home, 'extensions'), { recursive: true, force: true });
   const vsix = join(home, 'turntable.vsix');
   await cp(options.vsix, vsix);
-  await finished(spawn(node, [entry, ...dirs, '--install-extension', vsix], { env, stdio: ['ignore', 'pipe', 'pipe'] }));
+  await finished(
+    spawn(node, [entry, ...dirs, '--install-extension', vsix], { env, stdio: ['ignore', 'pipe', 'pipe'] }),
+  );
 
   const port = options.port ?? (await freePort());
   const server = spawn(
     node,
     [
       entry,
-      ...['--auth', 'none', '--bind-addr', `127.0.0.1:${port}`, '--disable-workspace-trust', '--disable-telemetry', '--disable-update-check'],
+      ...[
+        '--auth',
+        'none',
+        '--bind-addr',
+        `127.0.0.1:${port}`,
+        '--disable-workspace-trust',
+        '--disable-telemetry',
+        '--disable-update-check',
+      ],
       ...dirs,
       ...(options.testDriver ? ['--vscode-option', 'enable-smoke-test-driver'] : []),
     ],
@@ -86,7 +96,8 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
     },
     async [Symbol.asyncDispose]() {
       await stop(server);
-      if (options.home === undefined) await rm(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
+      if (options.home === undefined)
+        await rm(home, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };
 }
@@ -134,7 +145,9 @@ function collect(child: ChildProcess): () => string {
 
 async function finished(child: ChildProcess): Promise<void> {
   const log = collect(child);
-  const code = await new Promise<number | null>((resolve, reject) => child.once('error', reject).once('exit', resolve));
+  const code = await new Promise<number | null>((resolve, reject) =>
+    child.once('error', reject).once('exit', resolve),
+  );
   if (code !== 0) throw new Error(`installing the extension failed (exit code ${code}):\n${log()}`);
 }
 
@@ -161,6 +174,9 @@ async function stop(server: ChildProcess): Promise<void> {
 
 /** The version of VS Code that code-server carries. */
 export async function codeVersion(): Promise<string> {
-  const text = await readFile(join(here, 'node_modules', 'code-server', 'lib', 'vscode', 'package.json'), 'utf8');
+  const text = await readFile(
+    join(here, 'node_modules', 'code-server', 'lib', 'vscode', 'package.json'),
+    'utf8',
+  );
   return /"version":\s*"([^"]+)"/.exec(text)?.[1] ?? 'unknown';
 }

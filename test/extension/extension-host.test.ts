@@ -38,7 +38,10 @@ test('inside the extension host', async (t) => {
       ['extensionDevelopmentPath', remote(suite)],
       ['extensionTestsPath', remote(join(suite, 'suite.cjs'))],
       ['skipWelcome', 'true'],
-      ['extensionEnvironment', JSON.stringify({ TURNTABLE_TEST_RESULTS: results, TURNTABLE_TEST_WORKSPACE: folder.workspace })],
+      [
+        'extensionEnvironment',
+        JSON.stringify({ TURNTABLE_TEST_RESULTS: results, TURNTABLE_TEST_WORKSPACE: folder.workspace }),
+      ],
     ];
     await page.goto(`${server.url}&payload=${encodeURIComponent(JSON.stringify(payload))}`);
     const late = setTimeout(() => resolve(-1), 120_000);

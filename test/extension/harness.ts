@@ -19,7 +19,8 @@ export const vsixPath = fileURLToPath(new URL('../../dist/turntable.vsix', impor
 /** Why these tests cannot run here, or undefined when they can. */
 export function missing(): string | undefined {
   if (codeServerMissing() !== undefined) return codeServerMissing();
-  if (!chromiumPaths.some((path) => existsSync(path))) return 'Chromium is not installed: run sh test/extension/install.sh';
+  if (!chromiumPaths.some((path) => existsSync(path)))
+    return 'Chromium is not installed: run sh test/extension/install.sh';
   return existsSync(vsixPath) ? undefined : 'dist/turntable.vsix is not there: run npm run package';
 }
 
@@ -29,14 +30,24 @@ export function openBrowser(): Promise<Browser> {
   return chromium.launch({
     ...(executablePath === undefined ? {} : { executablePath }),
     args: [
-      '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-      '--disable-component-update', '--disable-sync', '--force-color-profile=srgb',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--force-color-profile=srgb',
     ],
   });
 }
 
 /** Opens the workbench and waits until it can be used. */
-export async function openPage(browser: Browser, server: CodeServer, size = { width: 1280, height: 860 }): Promise<Page> {
+export async function openPage(
+  browser: Browser,
+  server: CodeServer,
+  size = { width: 1280, height: 860 },
+): Promise<Page> {
   const page = await browser.newPage({ viewport: size, deviceScaleFactor: 1 });
   page.setDefaultTimeout(20_000);
   await page.goto(server.url);
@@ -48,7 +59,8 @@ export async function openPage(browser: Browser, server: CodeServer, size = { wi
 export async function openTimeline(page: Page): Promise<FrameLocator> {
   const tab = page.locator('.part.activitybar .action-item a[aria-label^="Turntable"]').first();
   await tab.waitFor({ timeout: 60_000 });
-  if ((await page.locator('.part.sidebar .title-label:has-text("Turntable")').count()) === 0) await tab.click();
+  if ((await page.locator('.part.sidebar .title-label:has-text("Turntable")').count()) === 0)
+    await tab.click();
   const frame = timelineFrame(page);
   await frame.locator('turntable-app').waitFor({ timeout: 60_000 });
   return frame;
@@ -56,7 +68,7 @@ export async function openTimeline(page: Page): Promise<FrameLocator> {
 
 /** The webview's document; open shadow roots are pierced. `index` counts the webviews that are shown. */
 export function timelineFrame(page: Page, index = 0): FrameLocator {
-  return page.frameLocator('iframe.webview').nth(index).frameLocator('#active-frame');
+  return page.locator('iframe.webview').nth(index).contentFrame().frameLocator('#active-frame');
 }
 
 /** Runs a command by its title. The key is unreliable while a webview has the focus, hence the click and the tries. */
@@ -65,7 +77,13 @@ export async function runCommand(page: Page, title: string): Promise<void> {
   for (let tries = 0; ; tries += 1) {
     await page.locator('.part.titlebar').click({ position: { x: 400, y: 8 } });
     await page.keyboard.press('F1');
-    if (await input.waitFor({ timeout: 2500 }).then(() => true, () => false)) break;
+    if (
+      await input.waitFor({ timeout: 2500 }).then(
+        () => true,
+        () => false,
+      )
+    )
+      break;
     if (tries === 5) throw new Error('the command palette does not open');
   }
   await input.fill(`>${title}`);
@@ -88,7 +106,14 @@ export async function dismissNotifications(page: Page): Promise<void> {
 }
 
 /** Takes a picture for people to look at, below test/extension/screenshots/. */
-export async function screenshot(page: Page, name: string, options: { path?: string; clip?: { x: number; y: number; width: number; height: number } } = {}): Promise<void> {
+export async function screenshot(
+  page: Page,
+  name: string,
+  options: { path?: string; clip?: { x: number; y: number; width: number; height: number } } = {},
+): Promise<void> {
   await mkdir(screenshots, { recursive: true });
-  await page.screenshot({ path: options.path ?? join(screenshots, `${name}.png`), ...(options.clip ? { clip: options.clip } : {}) });
+  await page.screenshot({
+    path: options.path ?? join(screenshots, `${name}.png`),
+    ...(options.clip ? { clip: options.clip } : {}),
+  });
 }

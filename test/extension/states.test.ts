@@ -22,7 +22,11 @@ describe('without a helper', { skip: missing() ?? false }, () => {
     const cli = join(folder.path, 'turntable');
     await writeFile(cli, `#!/bin/sh\necho "$@" > ${join(folder.path, 'called')}\necho started with "$@"\n`);
     await chmod(cli, 0o755);
-    server = await startCodeServer({ vsix: vsixPath, workspace: folder.workspace, settings: { 'turntable.socketPath': folder.socketPath } });
+    server = await startCodeServer({
+      vsix: vsixPath,
+      workspace: folder.workspace,
+      settings: { 'turntable.socketPath': folder.socketPath },
+    });
     browser = await openBrowser();
   });
 
@@ -72,7 +76,10 @@ describe('without a helper', { skip: missing() ?? false }, () => {
     inWindow('lost', async (page) => {
       const frame = await openTimeline(page);
       {
-        await using helper = new FixtureHelper({ socketPath: folder.socketPath, workspace: folder.workspace });
+        await using helper = new FixtureHelper({
+          socketPath: folder.socketPath,
+          workspace: folder.workspace,
+        });
         await helper.listening;
         await frame.getByRole('treeitem').first().waitFor({ timeout: 40_000 });
       }
@@ -85,10 +92,16 @@ describe('without a helper', { skip: missing() ?? false }, () => {
 
   test('another version: says which side to update and offers to restart', () =>
     inWindow('wrong-version', async (page) => {
-      await using helper = new FixtureHelper({ socketPath: folder.socketPath, workspace: folder.workspace, protocol: 9 });
+      await using helper = new FixtureHelper({
+        socketPath: folder.socketPath,
+        workspace: folder.workspace,
+        protocol: 9,
+      });
       await helper.listening;
       const frame = await openTimeline(page);
-      await frame.getByRole('heading', { name: 'The helper and this extension do not fit' }).waitFor({ timeout: 40_000 });
+      await frame
+        .getByRole('heading', { name: 'The helper and this extension do not fit' })
+        .waitFor({ timeout: 40_000 });
       await frame.getByText('speaks protocol 9').waitFor();
       await frame.getByRole('button', { name: 'Restart helper' }).waitFor();
     }));
@@ -96,7 +109,11 @@ describe('without a helper', { skip: missing() ?? false }, () => {
   test('connected without a session: offers to start one', () =>
     inWindow('no-session', async (page) => {
       const state = { ...recordedState(folder.workspace, Date.now()), sessions: {}, approvals: {} };
-      await using helper = new FixtureHelper({ socketPath: folder.socketPath, workspace: folder.workspace, state });
+      await using helper = new FixtureHelper({
+        socketPath: folder.socketPath,
+        workspace: folder.workspace,
+        state,
+      });
       await helper.listening;
       const frame = await openTimeline(page);
       await frame.getByRole('heading', { name: 'No session yet' }).waitFor({ timeout: 40_000 });
@@ -110,7 +127,12 @@ describe('without a helper', { skip: missing() ?? false }, () => {
       await input.press('Enter');
       await frame.getByText('fix the flaky login test').first().waitFor();
       assert.deepEqual(helper.askedFor('session/start'), [
-        { workspace: folder.workspace, agent: 'opencode', prompt: 'fix the flaky login test', title: 'fix the flaky login test' },
+        {
+          workspace: folder.workspace,
+          agent: 'opencode',
+          prompt: 'fix the flaky login test',
+          title: 'fix the flaky login test',
+        },
       ]);
     }));
 });

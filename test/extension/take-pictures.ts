@@ -44,7 +44,9 @@ try {
     // The pointer would leave a hover somewhere.
     await page.mouse.move(900, 780);
     await page.waitForTimeout(500);
-    await screenshot(page, name, { path: fileURLToPath(new URL(`../../media/${name}.png`, import.meta.url)) });
+    await screenshot(page, name, {
+      path: fileURLToPath(new URL(`../../media/${name}.png`, import.meta.url)),
+    });
     await page.close();
   }
 } finally {

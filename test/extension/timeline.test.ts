@@ -7,7 +7,16 @@ import { startCodeServer, type CodeServer } from './code-server.ts';
 import { makeFolder, type Folder } from './fixture/folder.ts';
 import { FixtureHelper } from './fixture/helper.ts';
 import { pushApproval, sessionId } from './fixture/session.ts';
-import { answerDialog, missing, openBrowser, openPage, openTimeline, runCommand, screenshot, vsixPath } from './harness.ts';
+import {
+  answerDialog,
+  missing,
+  openBrowser,
+  openPage,
+  openTimeline,
+  runCommand,
+  screenshot,
+  vsixPath,
+} from './harness.ts';
 
 const reason = missing();
 
@@ -19,7 +28,11 @@ describe('the timeline', { skip: reason ?? false }, () => {
 
   before(async () => {
     folder = await makeFolder();
-    server = await startCodeServer({ vsix: vsixPath, workspace: folder.workspace, settings: { 'turntable.socketPath': folder.socketPath } });
+    server = await startCodeServer({
+      vsix: vsixPath,
+      workspace: folder.workspace,
+      settings: { 'turntable.socketPath': folder.socketPath },
+    });
     browser = await openBrowser();
     page = await openPage(browser, server);
   });
@@ -31,7 +44,10 @@ describe('the timeline', { skip: reason ?? false }, () => {
   });
 
   /** A fresh recording for each test, in one window: loading it takes longer than any test. A picture when it fails. */
-  async function inWindow(name: string, body: (page: Page, helper: FixtureHelper) => Promise<void>): Promise<void> {
+  async function inWindow(
+    name: string,
+    body: (page: Page, helper: FixtureHelper) => Promise<void>,
+  ): Promise<void> {
     await using helper = new FixtureHelper({ socketPath: folder.socketPath, workspace: folder.workspace });
     await helper.listening;
     try {
@@ -59,12 +75,20 @@ describe('the timeline', { skip: reason ?? false }, () => {
       const frame = await openTimeline(page);
       const items = frame.getByRole('treeitem');
       await items.first().waitFor();
-      const labels = await items.evaluateAll((all) => all.map((each) => each.getAttribute('aria-label') ?? ''));
+      const labels = await items.evaluateAll((all) =>
+        all.map((each) => each.getAttribute('aria-label') ?? ''),
+      );
       assert.match(labels[0] ?? '', /^Turn 12, .*waiting for you/);
-      assert.ok(labels.some((each) => /^Turns 8 to 9, .*nothing to keep/.test(each)), labels.join('\n'));
+      assert.ok(
+        labels.some((each) => /^Turns 8 to 9, .*nothing to keep/.test(each)),
+        labels.join('\n'),
+      );
       const branch = labels.findIndex((each) => each.startsWith('try a fake clock'));
       assert.match(labels[branch + 1] ?? '', /^Turn 6, apt-get install/);
-      assert.match(labels[branch + 1] ?? '', /Full checkpoint, 412 files, 398 added, 14 changed, redis-server :6379 lives on/);
+      assert.match(
+        labels[branch + 1] ?? '',
+        /Full checkpoint, 412 files, 398 added, 14 changed, redis-server :6379 lives on/,
+      );
     }));
 
   test('previews with the arrow keys, says that nothing has changed, and Escape returns to now', () =>
@@ -137,8 +161,14 @@ describe('the timeline', { skip: reason ?? false }, () => {
       assert.deepEqual(helper.askedFor('rewind')[0], { sessionId, turn: 7 });
       await frame.locator('[data-turn="10"].aside').waitFor();
       await screenshot(page, 'after-rewind');
-      await page.locator('.notification-toast').filter({ hasText: 'Rewound to turn 7' }).getByRole('button', { name: 'Undo' }).click();
-      const safety = helper.state.sessions[sessionId]?.turns.findLast((turn) => turn.label === 'before the rewind to turn 7')?.id;
+      await page
+        .locator('.notification-toast')
+        .filter({ hasText: 'Rewound to turn 7' })
+        .getByRole('button', { name: 'Undo' })
+        .click();
+      const safety = helper.state.sessions[sessionId]?.turns.findLast(
+        (turn) => turn.label === 'before the rewind to turn 7',
+      )?.id;
       await until(() => helper.askedFor('rewind').length === 2);
       assert.equal(helper.askedFor('rewind')[1]?.turn, safety);
     }));
@@ -152,8 +182,15 @@ describe('the timeline', { skip: reason ?? false }, () => {
       await input.fill('use a queue instead');
       await input.press('Enter');
       await until(() => helper.askedFor('branch').length === 1);
-      assert.deepEqual(helper.askedFor('branch')[0], { sessionId, turn: 5, title: 'use a queue instead', prompt: 'use a queue instead' });
-      await until(async () => (await frame.getByLabel('Session', { exact: true }).inputValue()) === 'branch-1');
+      assert.deepEqual(helper.askedFor('branch')[0], {
+        sessionId,
+        turn: 5,
+        title: 'use a queue instead',
+        prompt: 'use a queue instead',
+      });
+      await until(
+        async () => (await frame.getByLabel('Session', { exact: true }).inputValue()) === 'branch-1',
+      );
     }));
 
   test('an ask shows the real arguments and starts with the focus on Deny, which denies', () =>
@@ -165,7 +202,9 @@ describe('the timeline', { skip: reason ?? false }, () => {
       assert.equal(await card.locator('vscode-button').first().innerText(), 'Deny');
       await frame.locator('.item[data-turn="12"]').focus();
       await page.keyboard.press('Enter');
-      await until(() => card.evaluate((host) => host.shadowRoot?.activeElement?.classList.contains('deny') === true));
+      await until(() =>
+        card.evaluate((host) => host.shadowRoot?.activeElement?.classList.contains('deny') === true),
+      );
       await page.keyboard.press('Enter');
       await card.waitFor({ state: 'detached' });
       assert.deepEqual(helper.askedFor('approval/answer'), [{ id: 'push', decision: 'deny', scope: 'once' }]);
@@ -174,36 +213,68 @@ describe('the timeline', { skip: reason ?? false }, () => {
   test('an ask that comes while one looks is counted, announced, and can be allowed for once', () =>
     inWindow('allow', async (page, helper) => {
       const frame = await openTimeline(page);
-      helper.act({ type: 'approval/set', approval: { ...pushApproval(folder.workspace, Date.now()), state: 'withdrawn' } });
+      helper.act({
+        type: 'approval/set',
+        approval: { ...pushApproval(folder.workspace, Date.now()), state: 'withdrawn' },
+      });
       await frame.locator('turntable-ask-card').waitFor({ state: 'detached' });
-      helper.act({ type: 'approval/set', approval: { ...pushApproval(folder.workspace, Date.now()), id: 'again' } });
-      await frame.locator('[aria-live="assertive"]').filter({ hasText: 'opencode wants to run /usr/bin/git push origin fix/login' }).waitFor({ state: 'attached' });
+      helper.act({
+        type: 'approval/set',
+        approval: { ...pushApproval(folder.workspace, Date.now()), id: 'again' },
+      });
+      await frame
+        .locator('[aria-live="assertive"]')
+        .filter({ hasText: 'opencode wants to run /usr/bin/git push origin fix/login' })
+        .waitFor({ state: 'attached' });
       await page.locator('.activitybar .badge:visible').filter({ hasText: '1' }).first().waitFor();
       const allow = frame.getByRole('button', { name: 'Allow once' });
       await until(() => allow.isEnabled());
       await allow.click();
       await until(() => helper.askedFor('approval/answer').length === 1);
-      assert.deepEqual(helper.askedFor('approval/answer')[0], { id: 'again', decision: 'allow', scope: 'once' });
+      assert.deepEqual(helper.askedFor('approval/answer')[0], {
+        id: 'again',
+        decision: 'allow',
+        scope: 'once',
+      });
     }));
 
   test('a notification that was closed does not lose the request: the command still answers it', () =>
     inWindow('approvals-command', async (page, helper) => {
-      helper.act({ type: 'approval/set', approval: { ...pushApproval(folder.workspace, Date.now()), state: 'withdrawn' } });
-      helper.act({ type: 'approval/set', approval: { ...pushApproval(folder.workspace, Date.now()), id: 'third' } });
-      await page.locator('.notification-toast').filter({ hasText: 'opencode wants to run' }).first().waitFor();
+      helper.act({
+        type: 'approval/set',
+        approval: { ...pushApproval(folder.workspace, Date.now()), state: 'withdrawn' },
+      });
+      helper.act({
+        type: 'approval/set',
+        approval: { ...pushApproval(folder.workspace, Date.now()), id: 'third' },
+      });
+      await page
+        .locator('.notification-toast')
+        .filter({ hasText: 'opencode wants to run' })
+        .first()
+        .waitFor();
       await runCommand(page, 'Notifications: Clear All Notifications');
       await page.locator('.statusbar-item').filter({ hasText: '1 waits for you' }).waitFor();
       await runCommand(page, 'Turntable: Answer What Waits for You…');
-      await page.locator('.quick-input-list .monaco-list-row').filter({ hasText: 'Allow for this session' }).click();
+      await page
+        .locator('.quick-input-list .monaco-list-row')
+        .filter({ hasText: 'Allow for this session' })
+        .click();
       await until(() => helper.askedFor('approval/answer').length === 1);
-      assert.deepEqual(helper.askedFor('approval/answer')[0], { id: 'third', decision: 'allow', scope: 'session' });
+      assert.deepEqual(helper.askedFor('approval/answer')[0], {
+        id: 'third',
+        decision: 'allow',
+        scope: 'session',
+      });
     }));
 
   test('wide, it says why the turn was checkpointed so and what a rewind would do, and opens files as diffs', () =>
     inWindow('wide', async (page) => {
       await openTimeline(page);
       await runCommand(page, 'Turntable: Open the Timeline in the Editor Area');
-      const wide = page.frameLocator('.editor-instance iframe.webview, iframe.webview >> nth=1').frameLocator('#active-frame');
+      const wide = page
+        .frameLocator('.editor-instance iframe.webview, iframe.webview >> nth=1')
+        .frameLocator('#active-frame');
       await wide.locator('[data-turn="6"]').click();
       await wide.getByText('redis-server (pid 214) outlived the turn').waitFor();
       await wide.getByText('2 things left the machine and stay done').waitFor();
@@ -213,7 +284,12 @@ describe('the timeline', { skip: reason ?? false }, () => {
     }));
 
   test('text stands out enough in every theme', async () => {
-    for (const theme of ['Dark Modern', 'Light Modern', 'Default High Contrast', 'Default High Contrast Light']) {
+    for (const theme of [
+      'Dark Modern',
+      'Light Modern',
+      'Default High Contrast',
+      'Default High Contrast Light',
+    ]) {
       await server.change({ 'workbench.colorTheme': theme });
       await page.reload();
       await inWindow(`theme-${theme}`, async (page) => {
@@ -221,7 +297,13 @@ describe('the timeline', { skip: reason ?? false }, () => {
         await frame.locator('[data-turn="6"]').click();
         await frame.getByText('Previewing turn 6').waitFor();
         await screenshot(page, `theme-${theme.toLowerCase().replaceAll(' ', '-')}`);
-        for (const selector of ['.item[data-turn="11"] .title', '.item[data-turn="11"] .facts', '.item.selected .facts', 'turntable-ask-card h3', '.summary']) {
+        for (const selector of [
+          '.item[data-turn="11"] .title',
+          '.item[data-turn="11"] .facts',
+          '.item.selected .facts',
+          'turntable-ask-card h3',
+          '.summary',
+        ]) {
           const ratio = await frame.locator(selector).first().evaluate(contrast);
           assert.ok(ratio >= 4.5, `${theme}: ${selector} stands out only ${ratio.toFixed(2)} to 1`);
         }
@@ -239,7 +321,11 @@ function contrast(element: Element): number {
   };
   const layers: number[][] = [];
   let opacity = 1;
-  for (let at: Element | null = element; at; at = at.parentElement ?? ((at.getRootNode() as ShadowRoot).host as Element | undefined) ?? null) {
+  for (
+    let at: Element | null = element;
+    at;
+    at = at.parentElement ?? (at.getRootNode() as ShadowRoot).host ?? null
+  ) {
     const style = getComputedStyle(at);
     layers.push(parse(style.backgroundColor));
     if (layers.at(-1)?.[3] === undefined) break;

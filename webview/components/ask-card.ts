@@ -115,24 +115,33 @@ export class AskCard extends LitElement {
             >${formatClock(expiresAt - this.now)}</span
           >
         </div>
-        ${subject.kind === 'exec'
-          ? html`
-              <div class="mono program">${subject.program}</div>
-              <ul class="chips mono" aria-label=${t('Arguments')}>
-                ${subject.argv.slice(1, limits.argvShown).map((arg) => html`<li>${arg === '' ? '\u2033\u2033' : arg}</li>`)}
-                ${subject.argv.length > limits.argvShown ? html`<li class="muted">${t('+{0} more', subject.argv.length - limits.argvShown)}</li>` : nothing}
-              </ul>
-              <p class="small muted">${t('in {0} · pid {1} · rule “{2}”', subject.cwd, subject.pid, rule)}</p>
-              ${subject.caution ? html`<p class="small warn">${subject.caution}</p>` : nothing}
-            `
-          : html`
-              <div class="mono program">${subject.method} ${subject.host}:${subject.port}</div>
-              <p class="small muted">${t('rule “{0}”', rule)}</p>
-              <p class="small warn">${t('What leaves the machine is not taken back by a rewind.')}</p>
-            `}
+        ${
+          subject.kind === 'exec'
+            ? html`
+                <div class="mono program">${subject.program}</div>
+                <ul class="chips mono" aria-label=${t('Arguments')}>
+                  ${subject.argv.slice(1, limits.argvShown).map((arg) => html`<li>${arg === '' ? '\u2033\u2033' : arg}</li>`)}
+                  ${subject.argv.length > limits.argvShown ? html`<li class="muted">${t('+{0} more', subject.argv.length - limits.argvShown)}</li>` : nothing}
+                </ul>
+                <p class="small muted">
+                  ${t('in {0} · pid {1} · rule “{2}”', subject.cwd, subject.pid, rule)}
+                </p>
+                ${subject.caution ? html`<p class="small warn">${subject.caution}</p>` : nothing}
+              `
+            : html`
+                <div class="mono program">${subject.method} ${subject.host}:${subject.port}</div>
+                <p class="small muted">${t('rule “{0}”', rule)}</p>
+                <p class="small warn">${t('What leaves the machine is not taken back by a rewind.')}</p>
+              `
+        }
         <div class="row wrap verbs">
-          <vscode-button class="deny" appearance="secondary" @click=${() => this.#answer('deny', 'once')}>${t('Deny')}</vscode-button>
-          <vscode-button class="once" ?disabled=${!this.awake || this.answered} @click=${() => this.#answer('allow', 'once')}
+          <vscode-button class="deny" appearance="secondary" @click=${() => this.#answer('deny', 'once')}
+            >${t('Deny')}</vscode-button
+          >
+          <vscode-button
+            class="once"
+            ?disabled=${!this.awake || this.answered}
+            @click=${() => this.#answer('allow', 'once')}
             >${t('Allow once')}</vscode-button
           >
           <vscode-button

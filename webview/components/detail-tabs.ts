@@ -13,7 +13,12 @@ import { send } from './intents.ts';
 const firstPaths = 12;
 
 /** The changed paths against the turn before; files open in a diff editor. */
-export function changesTab(from: EventTarget, session: SessionState, turn: Turn, all: AllChanges | undefined): TemplateResult {
+export function changesTab(
+  from: EventTarget,
+  session: SessionState,
+  turn: Turn,
+  all: AllChanges | undefined,
+): TemplateResult {
   const files = turn.effects?.files;
   const total = files ? files.added + files.changed + files.removed : 0;
   if (!files || total === 0) return html`<p class="muted none">${t('No file changed in this turn.')}</p>`;
@@ -34,25 +39,39 @@ export function changesTab(from: EventTarget, session: SessionState, turn: Turn,
       </thead>
       <tbody>
         ${shown.map(
-          (each) => html`<tr>
-            <td>${shortPath(each.path, session.workspace)}${each.kind === 'directory' ? '/' : ''}</td>
-            <td class="tight ${each.change === 'changed' ? '' : each.change}">${changeWord(each)}</td>
-            <td class="tight muted">${each.kind === 'file' ? formatBytes(each.sizeBytes) : each.kind}</td>
-            <td class="tight">
-              ${each.kind === 'file'
-                ? html`<button class="link" @click=${() => send(from, { type: 'diff', ...target, path: each.path })}>${t('open diff')}</button>`
-                : nothing}
-            </td>
-          </tr>`,
+          (each) =>
+            html`<tr>
+              <td>${shortPath(each.path, session.workspace)}${each.kind === 'directory' ? '/' : ''}</td>
+              <td class="tight ${each.change === 'changed' ? '' : each.change}">${changeWord(each)}</td>
+              <td class="tight muted">${each.kind === 'file' ? formatBytes(each.sizeBytes) : each.kind}</td>
+              <td class="tight">
+                ${
+                  each.kind === 'file'
+                    ? html`<button
+                        class="link"
+                        @click=${() => send(from, { type: 'diff', ...target, path: each.path })}
+                      >
+                        ${t('open diff')}
+                      </button>`
+                    : nothing
+                }
+              </td>
+            </tr>`,
         )}
-        ${hidden > 0 && !complete
-          ? html`<tr>
-              <td class="muted">${t('{0} more', formatCount(hidden))}</td>
-              <td></td>
-              <td></td>
-              <td class="tight"><button class="link" @click=${() => send(from, { type: 'all-changes', ...target })}>${t('show all')}</button></td>
-            </tr>`
-          : nothing}
+        ${
+          hidden > 0 && !complete
+            ? html`<tr>
+                <td class="muted">${t('{0} more', formatCount(hidden))}</td>
+                <td></td>
+                <td></td>
+                <td class="tight">
+                  <button class="link" @click=${() => send(from, { type: 'all-changes', ...target })}>
+                    ${t('show all')}
+                  </button>
+                </td>
+              </tr>`
+            : nothing
+        }
       </tbody>
     </table>
     ${all?.turn === turn.id && all.error !== undefined ? html`<p class="error">${all.error}</p>` : nothing}
@@ -68,35 +87,53 @@ export function processesTab(turn: Turn): TemplateResult {
   }
   const more = processes.executedCount - processes.executed.length;
   return html`
-    ${processes.survivors.length > 0
-      ? html`<h2 class="eyebrow">${t('Lives on')}</h2>
-          <table>
-            <tbody>
-              ${processes.survivors.map(
-                (each) => html`<tr>
-                  <td class="tight mono">${each.pid}</td>
-                  <td class="mono">${each.command}</td>
-                  <td class="tight">${each.ports.map((port) => `:${port}`).join(' ')}</td>
-                  <td class="tight muted">${each.startedInTurn ? t('started here') : each.ran ? t('ran') : t('slept')}</td>
-                </tr>`,
-              )}
-            </tbody>
-          </table>`
-      : nothing}
-    ${processes.executed.length > 0
-      ? html`<h2 class="eyebrow section">${t('Ran')}</h2>
-          <table>
-            <tbody>
-              ${processes.executed.map(
-                (each) => html`<tr>
-                  <td class="mono" title=${each.program}>${[baseName(each.program), ...each.argv.slice(1)].join(' ')}</td>
-                  <td class="tight ${each.exitCode ? 'error' : 'muted'}">${each.exitCode === undefined ? '' : t('exit {0}', each.exitCode)}</td>
-                </tr>`,
-              )}
-              ${more > 0 ? html`<tr><td class="muted" colspan="2">${t('{0} more', formatCount(more))}</td></tr>` : nothing}
-            </tbody>
-          </table>`
-      : nothing}
+    ${
+      processes.survivors.length > 0
+        ? html`<h2 class="eyebrow">${t('Lives on')}</h2>
+            <table>
+              <tbody>
+                ${processes.survivors.map(
+                  (each) =>
+                    html`<tr>
+                      <td class="tight mono">${each.pid}</td>
+                      <td class="mono">${each.command}</td>
+                      <td class="tight">${each.ports.map((port) => `:${port}`).join(' ')}</td>
+                      <td class="tight muted">
+                        ${each.startedInTurn ? t('started here') : each.ran ? t('ran') : t('slept')}
+                      </td>
+                    </tr>`,
+                )}
+              </tbody>
+            </table>`
+        : nothing
+    }
+    ${
+      processes.executed.length > 0
+        ? html`<h2 class="eyebrow section">${t('Ran')}</h2>
+            <table>
+              <tbody>
+                ${processes.executed.map(
+                  (each) =>
+                    html`<tr>
+                      <td class="mono" title=${each.program}>
+                        ${[baseName(each.program), ...each.argv.slice(1)].join(' ')}
+                      </td>
+                      <td class="tight ${each.exitCode ? 'error' : 'muted'}">
+                        ${each.exitCode === undefined ? '' : t('exit {0}', each.exitCode)}
+                      </td>
+                    </tr>`,
+                )}
+                ${
+                  more > 0
+                    ? html`<tr>
+                        <td class="muted" colspan="2">${t('{0} more', formatCount(more))}</td>
+                      </tr>`
+                    : nothing
+                }
+              </tbody>
+            </table>`
+        : nothing
+    }
   `;
 }
 
@@ -108,8 +145,11 @@ export function conversationTab(turn: Turn): TemplateResult {
     ${conversation.error === undefined ? nothing : html`<p class="error said" role="status">${conversation.error}</p>`}
     ${conversation.text ? html`<p class="said">${conversation.text}</p>` : nothing}
     ${conversation.toolCalls.map(
-      (call) => html`<h2 class="small"><strong>${call.name}</strong> <span class="mono muted">${call.summary}</span></h2>
-        <pre>${call.input}</pre>`,
+      (call) =>
+        html`<h2 class="small">
+            <strong>${call.name}</strong> <span class="mono muted">${call.summary}</span>
+          </h2>
+          <pre>${call.input}</pre>`,
     )}
     ${conversation.model ? html`<p class="muted small">${conversation.model}</p>` : nothing}
   `;
@@ -124,10 +164,13 @@ export function leftTab(turn: Turn): TemplateResult {
     <table>
       <tbody>
         ${reached.map(
-          (each) => html`<tr>
-            <td>${reachedText(each)}</td>
-            <td class="tight ${each.allowed ? 'caution' : 'muted'}">${each.allowed ? t('left the machine') : t('refused')}</td>
-          </tr>`,
+          (each) =>
+            html`<tr>
+              <td>${reachedText(each)}</td>
+              <td class="tight ${each.allowed ? 'caution' : 'muted'}">
+                ${each.allowed ? t('left the machine') : t('refused')}
+              </td>
+            </tr>`,
         )}
       </tbody>
     </table>
@@ -139,19 +182,34 @@ export function costTab(turn: Turn): TemplateResult {
   const { checkpoint, conversation } = turn;
   const rows: [string, string][] = [];
   if (checkpoint) {
-    rows.push([t('Stored'), checkpoint.reused ? t('nothing: the checkpoint before it serves') : formatBytes(checkpoint.bytesStored)]);
+    rows.push([
+      t('Stored'),
+      checkpoint.reused ? t('nothing: the checkpoint before it serves') : formatBytes(checkpoint.bytesStored),
+    ]);
     rows.push([t('Deciding what to keep'), formatDuration(checkpoint.inspectMs)]);
     rows.push([t('Capturing files'), formatDuration(checkpoint.filesMs)]);
-    rows.push([t('Dumping processes'), checkpoint.hasProcesses ? formatDuration(checkpoint.processesMs) : t('not needed')]);
+    rows.push([
+      t('Dumping processes'),
+      checkpoint.hasProcesses ? formatDuration(checkpoint.processesMs) : t('not needed'),
+    ]);
     rows.push([t('Reply held back'), formatDuration(checkpoint.heldMs)]);
   }
-  if (conversation?.inputTokens !== undefined) rows.push([t('Tokens in'), formatCount(conversation.inputTokens)]);
-  if (conversation?.outputTokens !== undefined) rows.push([t('Tokens out'), formatCount(conversation.outputTokens)]);
-  if (turn.endedAt !== undefined) rows.push([t('The turn took'), formatDuration(turn.endedAt - turn.startedAt)]);
+  if (conversation?.inputTokens !== undefined)
+    rows.push([t('Tokens in'), formatCount(conversation.inputTokens)]);
+  if (conversation?.outputTokens !== undefined)
+    rows.push([t('Tokens out'), formatCount(conversation.outputTokens)]);
+  if (turn.endedAt !== undefined)
+    rows.push([t('The turn took'), formatDuration(turn.endedAt - turn.startedAt)]);
   if (rows.length === 0) return html`<p class="muted none">${t('Nothing yet.')}</p>`;
   return html`<table>
     <tbody>
-      ${rows.map(([what, value]) => html`<tr><td class="tight muted">${what}</td><td>${value}</td></tr>`)}
+      ${rows.map(
+        ([what, value]) =>
+          html`<tr>
+            <td class="tight muted">${what}</td>
+            <td>${value}</td>
+          </tr>`,
+      )}
     </tbody>
   </table>`;
 }
@@ -169,6 +227,7 @@ function changeWord(each: ChangedPath): string {
 
 /** The person's own folder first, files before directories. */
 function ordered(changes: ChangedPath[], workspace: string): ChangedPath[] {
-  const rank = (each: ChangedPath): number => (each.path.startsWith(`${workspace}/`) ? 0 : 2) + (each.kind === 'directory' ? 1 : 0);
+  const rank = (each: ChangedPath): number =>
+    (each.path.startsWith(`${workspace}/`) ? 0 : 2) + (each.kind === 'directory' ? 1 : 0);
   return changes.toSorted((a, b) => rank(a) - rank(b) || a.path.localeCompare(b.path));
 }

@@ -57,7 +57,9 @@ export class EmptyState extends LitElement {
   override render(): TemplateResult {
     const connection = this.connection;
     if (!connection || connection.status === 'connecting') {
-      return html`<div class="row" role="status"><vscode-progress-ring></vscode-progress-ring>${connection?.title ?? t('Loading…')}</div>`;
+      return html`<div class="row" role="status">
+        <vscode-progress-ring></vscode-progress-ring>${connection?.title ?? t('Loading…')}
+      </div>`;
     }
     if (connection.status === 'connected') return this.#noSession();
     return html`
@@ -65,15 +67,26 @@ export class EmptyState extends LitElement {
         <h1>${connection.title}</h1>
         <p>${connection.message}</p>
       </div>
-      ${connection.command
-        ? html`<div class="command">
-            <code class="mono">${connection.command}</code>
-            <button class="link small" @click=${() => send(this, { type: 'copy', text: connection.command ?? '' })}>${t('Copy')}</button>
-          </div>`
-        : nothing}
-      ${connection.action
-        ? html`<vscode-button class="main" @click=${() => send(this, { type: 'connection-action' })}>${connection.action.label}</vscode-button>`
-        : nothing}
+      ${
+        connection.command
+          ? html`<div class="command">
+              <code class="mono">${connection.command}</code>
+              <button
+                class="link small"
+                @click=${() => send(this, { type: 'copy', text: connection.command ?? '' })}
+              >
+                ${t('Copy')}
+              </button>
+            </div>`
+          : nothing
+      }
+      ${
+        connection.action
+          ? html`<vscode-button class="main" @click=${() => send(this, { type: 'connection-action' })}
+              >${connection.action.label}</vscode-button
+            >`
+          : nothing
+      }
     `;
   }
 
@@ -81,13 +94,21 @@ export class EmptyState extends LitElement {
     return html`
       <h1>${t('No session yet')}</h1>
       <p>
-        ${this.canStart
-          ? t('Start a coding agent in a sandbox. Every turn it takes appears here, to look at, rewind and branch. Your own folder stays as it is until you apply.')
-          : t('Open a folder that you trust to start a coding agent on it.')}
+        ${
+          this.canStart
+            ? t(
+                'Start a coding agent in a sandbox. Every turn it takes appears here, to look at, rewind and branch. Your own folder stays as it is until you apply.',
+              )
+            : t('Open a folder that you trust to start a coding agent on it.')
+        }
       </p>
-      ${this.canStart
-        ? html`<vscode-button class="main" @click=${() => send(this, { type: 'start-session' })}>${t('Start a session…')}</vscode-button>`
-        : nothing}
+      ${
+        this.canStart
+          ? html`<vscode-button class="main" @click=${() => send(this, { type: 'start-session' })}
+              >${t('Start a session…')}</vscode-button
+            >`
+          : nothing
+      }
     `;
   }
 }

@@ -4,7 +4,9 @@ import type { Intent } from '../messages.ts';
 
 /** Bubbles an intent up to the app, which posts it to the extension. */
 export function send(from: EventTarget, intent: Intent): void {
-  from.dispatchEvent(new CustomEvent<Intent>('turntable-intent', { detail: intent, bubbles: true, composed: true }));
+  from.dispatchEvent(
+    new CustomEvent<Intent>('turntable-intent', { detail: intent, bubbles: true, composed: true }),
+  );
 }
 
 /** What the app itself does: preview a turn, step, show another session. */
@@ -16,5 +18,7 @@ export type Choice =
 
 /** Bubbles a choice up to the app. */
 export function choose(from: EventTarget, choice: Choice): void {
-  from.dispatchEvent(new CustomEvent<Choice>('turntable-choice', { detail: choice, bubbles: true, composed: true }));
+  from.dispatchEvent(
+    new CustomEvent<Choice>('turntable-choice', { detail: choice, bubbles: true, composed: true }),
+  );
 }

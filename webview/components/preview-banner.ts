@@ -79,27 +79,48 @@ export class PreviewBanner extends LitElement {
         <span class="hint small">${t('nothing has changed yet')}</span>
       </div>
       <div class="row verbs" role="toolbar" aria-label=${t('Turn {0}', this.turn.id)}>
-        <vscode-button ?disabled=${!may} @click=${() => send(this, { type: 'rewind', ...target })}>${t('Rewind here')}</vscode-button>
-        <vscode-button appearance="secondary" ?disabled=${!may} @click=${() => send(this, { type: 'branch', ...target })}
+        <vscode-button ?disabled=${!may} @click=${() => send(this, { type: 'rewind', ...target })}
+          >${t('Rewind here')}</vscode-button
+        >
+        <vscode-button
+          appearance="secondary"
+          ?disabled=${!may}
+          @click=${() => send(this, { type: 'branch', ...target })}
           >${t('Branch…')}</vscode-button
         >
-        <vscode-button appearance="secondary" @click=${() => send(this, { type: 'diff', ...target })}>${t('Diff')}</vscode-button>
-        <button class="esc" aria-label=${t('Back to now')} title=${t('Back to now')} @click=${() => choose(this, { do: 'select', turn: null })}>
+        <vscode-button appearance="secondary" @click=${() => send(this, { type: 'diff', ...target })}
+          >${t('Diff')}</vscode-button
+        >
+        <button
+          class="esc"
+          aria-label=${t('Back to now')}
+          title=${t('Back to now')}
+          @click=${() => choose(this, { do: 'select', turn: null })}
+        >
           <kbd>Esc</kbd>
         </button>
       </div>
-      ${may
-        ? nothing
-        : html`<p class="forecast small">
-            ${this.turn.state === 'closed'
-              ? t('This turn cannot be restored: {0}', this.turn.checkpoint?.reason ?? t('it has no checkpoint.'))
-              : t('This turn is still open.')}
-          </p>`}
-      ${!this.brief && may && this.forecast
-        ? html`<p class="forecast small">
-            ${this.forecast.error ?? (this.forecast.preview ? forecastSummary(this.forecast.preview, this.session.workspace) : nothing)}
-          </p>`
-        : nothing}
+      ${
+        may
+          ? nothing
+          : html`<p class="forecast small">
+              ${
+                this.turn.state === 'closed'
+                  ? t(
+                      'This turn cannot be restored: {0}',
+                      this.turn.checkpoint?.reason ?? t('it has no checkpoint.'),
+                    )
+                  : t('This turn is still open.')
+              }
+            </p>`
+      }
+      ${
+        !this.brief && may && this.forecast
+          ? html`<p class="forecast small">
+              ${this.forecast.error ?? (this.forecast.preview ? forecastSummary(this.forecast.preview, this.session.workspace) : nothing)}
+            </p>`
+          : nothing
+      }
     `;
   }
 }

@@ -126,7 +126,8 @@ export class ScrubStrip extends LitElement {
         @pointercancel=${() => (this.#dragging = false)}
       >
         <svg viewBox="0 0 ${wide} ${high}" preserveAspectRatio="none" aria-hidden="true">
-          ${bars.map((bar, index) => this.#bar(bar, at >= 0 && index > at))} ${shown ? needle(shown) : nothing}
+          ${bars.map((bar, index) => this.#bar(bar, at >= 0 && index > at))}
+          ${shown ? needle(shown) : nothing}
         </svg>
       </div>
       <div class="row spread small muted summary">

@@ -123,7 +123,13 @@ export class SessionHeader extends LitElement {
       </div>
       <div class="line small muted row spread">
         <span class="clip" title=${`${session.workspace}\n${session.mount}`}
-          >${[session.agent.name === 'none' ? t('no agent') : session.agent.name, status.words, placeOf(session, this.sessions), this.#turns(), this.#age()]
+          >${[
+            session.agent.name === 'none' ? t('no agent') : session.agent.name,
+            status.words,
+            placeOf(session, this.sessions),
+            this.#turns(),
+            this.#age(),
+          ]
             .filter(Boolean)
             .join(' \u00b7 ')}</span
         >
@@ -133,7 +139,8 @@ export class SessionHeader extends LitElement {
       ${session.degraded.length > 0 ? html`<p class="notice small" role="status">${session.degraded.join(' ')}</p>` : nothing}
       ${this.progress ? html`<div class="line small row" role="status"><vscode-progress-ring></vscode-progress-ring>${this.progress}</div>` : nothing}
       <div class="row wrap small verbs">
-        ${this.#verb('terminal', t('Terminal'))} ${this.#verb('apply', t('Apply…'))} ${this.#verb('open-folder', t('Folder'))}
+        ${this.#verb('terminal', t('Terminal'))} ${this.#verb('apply', t('Apply…'))}
+        ${this.#verb('open-folder', t('Folder'))}
         ${session.status === 'stopped' || session.status === 'failed' ? this.#verb('resume', t('Resume')) : this.#verb('stop', t('Stop'))}
         ${this.wide ? nothing : html`<button class="link" @click=${() => send(this, { type: 'open-wide' })}>${t('Details')}</button>`}
       </div>
@@ -144,21 +151,25 @@ export class SessionHeader extends LitElement {
     return html`<h1 class="picker">
       <select aria-label=${t('Session')} @change=${(event: Event) => this.#pick(event)}>
         ${this.sessions.map(
-          (each) => html`<option value=${each.id} .selected=${each.id === this.session.id}>
-            ${each.origin ? `\u21b3 ${t('{0} (branch from turn {1})', each.title, each.origin.turn)}` : each.title}
-          </option>`,
+          (each) =>
+            html`<option value=${each.id} .selected=${each.id === this.session.id}>
+              ${each.origin ? `\u21b3 ${t('{0} (branch from turn {1})', each.title, each.origin.turn)}` : each.title}
+            </option>`,
         )}
       </select>
     </h1>`;
   }
 
   #pick(event: Event): void {
-    if (event.target instanceof HTMLSelectElement) choose(this, { do: 'session', sessionId: event.target.value });
+    if (event.target instanceof HTMLSelectElement)
+      choose(this, { do: 'session', sessionId: event.target.value });
   }
 
   #verb(verb: 'terminal' | 'apply' | 'open-folder' | 'stop' | 'resume', label: string): TemplateResult {
     const sessionId = this.session.id;
-    return html`<button class="link" @click=${() => send(this, { type: 'session', sessionId, verb })}>${label}</button>`;
+    return html`<button class="link" @click=${() => send(this, { type: 'session', sessionId, verb })}>
+      ${label}
+    </button>`;
   }
 
   #turns(): string {

@@ -10,7 +10,10 @@ export const theme = css`
     --tt-text: var(--vscode-foreground);
     --tt-strong: var(--vscode-sideBarTitle-foreground, var(--vscode-foreground));
     --tt-muted: var(--vscode-descriptionForeground);
-    --tt-line: var(--vscode-widget-border, var(--vscode-sideBarSectionHeader-border, var(--vscode-panel-border)));
+    --tt-line: var(
+      --vscode-widget-border,
+      var(--vscode-sideBarSectionHeader-border, var(--vscode-panel-border))
+    );
     --tt-rail: var(--vscode-tree-indentGuidesStroke, var(--vscode-descriptionForeground));
     --tt-none: var(--vscode-descriptionForeground);
     --tt-files: var(--vscode-charts-blue);

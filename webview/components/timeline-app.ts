@@ -129,14 +129,18 @@ export class TimelineApp extends LitElement {
   override updated(changed: PropertyValues<this>): void {
     if (!changed.has('state') || !this.state.forecast) return;
     const rail = this.renderRoot.querySelector('turntable-turn-rail');
-    if (rail instanceof TurnRail) void this.updateComplete.then(() => requestAnimationFrame(() => rail.reveal()));
+    if (rail instanceof TurnRail)
+      void this.updateComplete.then(() => requestAnimationFrame(() => rail.reveal()));
   }
 
   override render(): TemplateResult {
     const { state } = this;
     const session = currentSession(state);
     if (!session) {
-      return html`<turntable-empty-state .connection=${state.connection} .canStart=${state.canStart}></turntable-empty-state>
+      return html`<turntable-empty-state
+          .connection=${state.connection}
+          .canStart=${state.canStart}
+        ></turntable-empty-state>
         ${this.#live()}`;
     }
     const sessions = sessionsOf(state);
@@ -157,16 +161,22 @@ export class TimelineApp extends LitElement {
               .wide=${this.wide}
               .progress=${progress?.label}
             ></turntable-session-header>
-            <turntable-scrub-strip .session=${session} .turn=${state.turn} .asking=${asking}></turntable-scrub-strip>
+            <turntable-scrub-strip
+              .session=${session}
+              .turn=${state.turn}
+              .asking=${asking}
+            ></turntable-scrub-strip>
           </header>
-          ${previewed
-            ? html`<turntable-preview-banner
-                .session=${session}
-                .turn=${previewed}
-                .forecast=${state.forecast}
-                .brief=${this.wide}
-              ></turntable-preview-banner>`
-            : nothing}
+          ${
+            previewed
+              ? html`<turntable-preview-banner
+                  .session=${session}
+                  .turn=${previewed}
+                  .forecast=${state.forecast}
+                  .brief=${this.wide}
+                ></turntable-preview-banner>`
+              : nothing
+          }
           <div class="scroll">
             <turntable-turn-rail
               .session=${session}
@@ -177,17 +187,19 @@ export class TimelineApp extends LitElement {
             ></turntable-turn-rail>
           </div>
         </main>
-        ${this.wide && shown
-          ? html`<turntable-turn-details
-              role="complementary"
-              aria-label=${t('Turn {0}', shown.id)}
-              .session=${session}
-              .turn=${shown}
-              .previewing=${previewed !== undefined}
-              .forecast=${state.forecast}
-              .allChanges=${state.allChanges}
-            ></turntable-turn-details>`
-          : nothing}
+        ${
+          this.wide && shown
+            ? html`<turntable-turn-details
+                role="complementary"
+                aria-label=${t('Turn {0}', shown.id)}
+                .session=${session}
+                .turn=${shown}
+                .previewing=${previewed !== undefined}
+                .forecast=${state.forecast}
+                .allChanges=${state.allChanges}
+              ></turntable-turn-details>`
+            : nothing
+        }
       </div>
       ${this.#live()}
     `;
@@ -203,9 +215,13 @@ export class TimelineApp extends LitElement {
     if (!connection || connection.status === 'connected') return nothing;
     return html`<div class="lost small" role="status">
       <span>${connection.title}</span>
-      ${connection.action
-        ? html`<button class="link" @click=${() => this.#host?.post({ type: 'connection-action' })}>${connection.action.label}</button>`
-        : nothing}
+      ${
+        connection.action
+          ? html`<button class="link" @click=${() => this.#host?.post({ type: 'connection-action' })}>
+              ${connection.action.label}
+            </button>`
+          : nothing
+      }
     </div>`;
   }
 
@@ -214,7 +230,12 @@ export class TimelineApp extends LitElement {
     const before = this.state;
     this.state = applyMessage(before, message);
     this.#announce();
-    if (before.sessionId !== this.state.sessionId || before.turn !== this.state.turn || message.type === 'snapshot') this.#chosen();
+    if (
+      before.sessionId !== this.state.sessionId ||
+      before.turn !== this.state.turn ||
+      message.type === 'snapshot'
+    )
+      this.#chosen();
   }
 
   #choose(choice: Choice): void {

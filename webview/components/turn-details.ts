@@ -134,12 +134,22 @@ export class TurnDetails extends LitElement {
         <h1>${t('Turn {0}', turn.id)}</h1>
         <span class="muted clip" title=${titleText(turn)}>${titleText(turn)}</span>
         <div class="row verbs">
-          ${may
-            ? html`<vscode-button @click=${() => send(this, { type: 'rewind', ...target })}>${t('Rewind here')}</vscode-button>`
-            : nothing}
-          ${restorable(turn)
-            ? html`<vscode-button appearance="secondary" @click=${() => send(this, { type: 'branch', ...target })}>${t('Branch…')}</vscode-button>`
-            : nothing}
+          ${
+            may
+              ? html`<vscode-button @click=${() => send(this, { type: 'rewind', ...target })}
+                  >${t('Rewind here')}</vscode-button
+                >`
+              : nothing
+          }
+          ${
+            restorable(turn)
+              ? html`<vscode-button
+                  appearance="secondary"
+                  @click=${() => send(this, { type: 'branch', ...target })}
+                  >${t('Branch…')}</vscode-button
+                >`
+              : nothing
+          }
         </div>
       </div>
       <vscode-panels aria-label=${t('About turn {0}', turn.id)}>
@@ -149,10 +159,16 @@ export class TurnDetails extends LitElement {
         <vscode-panel-tab id="tab-left">${counted(t('Left the machine'), left)}</vscode-panel-tab>
         <vscode-panel-tab id="tab-cost">${t('Cost')}</vscode-panel-tab>
         <vscode-panel-view id="view-changes">
-          <div class="view">${this.#why()} ${changesTab(this, session, turn, this.allChanges)} ${this.#ifYouRewind()}</div>
+          <div class="view">
+            ${this.#why()} ${changesTab(this, session, turn, this.allChanges)} ${this.#ifYouRewind()}
+          </div>
         </vscode-panel-view>
-        <vscode-panel-view id="view-processes"><div class="view">${processesTab(turn)}</div></vscode-panel-view>
-        <vscode-panel-view id="view-conversation"><div class="view">${conversationTab(turn)}</div></vscode-panel-view>
+        <vscode-panel-view id="view-processes"
+          ><div class="view">${processesTab(turn)}</div></vscode-panel-view
+        >
+        <vscode-panel-view id="view-conversation"
+          ><div class="view">${conversationTab(turn)}</div></vscode-panel-view
+        >
         <vscode-panel-view id="view-left"><div class="view">${leftTab(turn)}</div></vscode-panel-view>
         <vscode-panel-view id="view-cost"><div class="view">${costTab(turn)}</div></vscode-panel-view>
       </vscode-panels>
@@ -176,9 +192,13 @@ export class TurnDetails extends LitElement {
       ${checkpoint.restorable ? nothing : html`<div class="caution">${t('This turn cannot be restored.')}</div>`}
       ${checkpoint.degraded ? html`<div class="caution">${checkpoint.degraded}</div>` : nothing}
       ${(effects?.uncertain ?? []).map((each) => html`<div class="caution">${t('Not sure: {0}', each)}</div>`)}
-      ${effects && effects.droppedEvents > 0
-        ? html`<div class="caution">${t('{0} kernel events were missed, so more was kept than perhaps needed.', formatCount(effects.droppedEvents))}</div>`
-        : nothing}
+      ${
+        effects && effects.droppedEvents > 0
+          ? html`<div class="caution">
+              ${t('{0} kernel events were missed, so more was kept than perhaps needed.', formatCount(effects.droppedEvents))}
+            </div>`
+          : nothing
+      }
       ${failed(this.turn) ? html`<div class="error">${t('Something in this turn failed; see Processes and Conversation.')}</div>` : nothing}
     </div>`;
   }
@@ -188,7 +208,9 @@ export class TurnDetails extends LitElement {
     const { forecast } = this;
     if (!forecast) {
       return html`<h2 class="eyebrow section">${t('If you rewind here')}</h2>
-        <div class="row muted" role="status"><vscode-progress-ring></vscode-progress-ring>${t('Looking ahead…')}</div>`;
+        <div class="row muted" role="status">
+          <vscode-progress-ring></vscode-progress-ring>${t('Looking ahead…')}
+        </div>`;
     }
     if (forecast.error !== undefined || !forecast.preview) {
       return html`<h2 class="eyebrow section">${t('If you rewind here')}</h2>
@@ -204,10 +226,11 @@ export class TurnDetails extends LitElement {
       <table class="forecast">
         <tbody>
           ${forecastLines(preview, this.session.workspace).map(
-            (line) => html`<tr>
-              <td class=${line.tone}>${line.what}</td>
-              <td class="muted">${line.detail}</td>
-            </tr>`,
+            (line) =>
+              html`<tr>
+                <td class=${line.tone}>${line.what}</td>
+                <td class="muted">${line.detail}</td>
+              </tr>`,
           )}
         </tbody>
       </table>

@@ -9,7 +9,15 @@ import type { Approval, SessionState, Turn } from '../../host-helper/protocol/st
 import { t } from '../text.ts';
 import { formatClock } from '../view-model/format.ts';
 import { buildRail, type RailRow } from '../view-model/rail.ts';
-import { cautionOf, factsOf, failed, markOf, spokenTurn, titleOf, titleText } from '../view-model/turn-facts.ts';
+import {
+  cautionOf,
+  factsOf,
+  failed,
+  markOf,
+  spokenTurn,
+  titleOf,
+  titleText,
+} from '../view-model/turn-facts.ts';
 import { AskCard } from './ask-card.ts';
 import { choose } from './intents.ts';
 import { markShape, markStyles } from './mark.ts';
@@ -69,7 +77,8 @@ export class TurnRail extends LitElement {
       toggled: this.toggled,
       selected: this.turn,
     });
-    if (changed.get('session')?.id !== undefined && changed.get('session')?.id !== this.session.id) this.active = undefined;
+    if (changed.get('session')?.id !== undefined && changed.get('session')?.id !== this.session.id)
+      this.active = undefined;
     if (changed.has('turn')) this.active = this.turn === null ? this.#rows[0]?.key : `turn-${this.turn}`;
     if (!this.#rows.some((row) => row.key === this.active)) this.active = this.#rows[0]?.key;
   }
@@ -99,7 +108,12 @@ export class TurnRail extends LitElement {
     const previewAt = this.#rows.findIndex((row) => row.kind === 'turn' && row.turn.id === this.turn);
     const previewsLine = this.#rows[previewAt]?.kind === 'turn' && !asideOf(this.#rows[previewAt]);
     return html`
-      <div class="tree" role="tree" aria-label=${t('Turns, newest first')} @keydown=${(event: KeyboardEvent) => this.#onKey(event)}>
+      <div
+        class="tree"
+        role="tree"
+        aria-label=${t('Turns, newest first')}
+        @keydown=${(event: KeyboardEvent) => this.#onKey(event)}
+      >
         ${repeat(
           this.#rows,
           (row) => row.key,
@@ -145,9 +159,9 @@ export class TurnRail extends LitElement {
           <div class="title">
             <span class="number">${turn.id}</span>
             <span class="clip" title=${titleText(turn)}
-              >${title.words ? html`<span>${title.words}</span> ` : nothing}${title.code
-                ? html`<span class="mono">${title.code}</span>`
-                : nothing}</span
+              >${title.words ? html`<span>${title.words}</span> ` : nothing}${
+                title.code ? html`<span class="mono">${title.code}</span>` : nothing
+              }</span
             >
             ${failed(turn) ? html`<span class="error small end">${failureWords(turn)}</span>` : nothing}
           </div>
@@ -155,9 +169,14 @@ export class TurnRail extends LitElement {
         </div>
       </div>
       ${asks.map(
-        (ask) => html`<div class="item-ask">
-          <turntable-ask-card data-approval=${ask.id} .approval=${ask} .agent=${agentName(this.session)}></turntable-ask-card>
-        </div>`,
+        (ask) =>
+          html`<div class="item-ask">
+            <turntable-ask-card
+              data-approval=${ask.id}
+              .approval=${ask}
+              .agent=${agentName(this.session)}
+            ></turntable-ask-card>
+          </div>`,
       )}
     `;
   }
@@ -165,9 +184,12 @@ export class TurnRail extends LitElement {
   #facts(turn: Turn, asks: Approval[]): TemplateResult | TemplateResult[] {
     const ask = asks[0];
     if (ask) return html`<span>${t('waiting {0}', formatClock(this.now - ask.askedAt))}</span>`;
-    if (turn.state !== 'closed') return html`<span>${turn.state === 'closing' ? t('keeping what changed…') : t('working…')}</span>`;
+    if (turn.state !== 'closed')
+      return html`<span>${turn.state === 'closing' ? t('keeping what changed…') : t('working…')}</span>`;
     if (turn.kind === 'start') return html`<span>${t('where the session began')}</span>`;
-    return factsOf(turn).map((fact) => html`<span class=${fact.tone ?? ''} title=${fact.spoken ?? nothing}>${fact.text}</span>`);
+    return factsOf(turn).map(
+      (fact) => html`<span class=${fact.tone ?? ''} title=${fact.spoken ?? nothing}>${fact.text}</span>`,
+    );
   }
 
   #fold(row: Extract<RailRow, { kind: 'fold' }>, later: boolean, index: number): TemplateResult {
@@ -194,7 +216,8 @@ export class TurnRail extends LitElement {
             ${failures > 0 ? html`<span class="error small end">${t('{0} failed', failures)}</span>` : nothing}
           </div>
           <div class="facts small muted">
-            <span>${t('nothing to keep')}</span><span class="twist" aria-hidden="true">${row.expanded ? t('fold') : t('unfold')}</span>
+            <span>${t('nothing to keep')}</span
+            ><span class="twist" aria-hidden="true">${row.expanded ? t('fold') : t('unfold')}</span>
           </div>
         </div>
       </div>
@@ -227,7 +250,12 @@ export class TurnRail extends LitElement {
     const { session } = row;
     const own = session.turns.filter((turn) => turn.kind !== 'start').length;
     const words = own === 1 ? t('branch · 1 turn') : t('branch · {0} turns', own);
-    const state = session.agent.status === 'finished' ? t('finished') : session.status === 'running' ? t('running') : session.status;
+    const state =
+      session.agent.status === 'finished'
+        ? t('finished')
+        : session.status === 'running'
+          ? t('running')
+          : session.status;
     return html`
       <div
         class="item offshoot branch"
@@ -239,14 +267,19 @@ export class TurnRail extends LitElement {
         @click=${() => this.#pick(row)}
       >
         ${this.#curve(index, later, 'branch')}
-        <div class="body small clip"><strong>${session.title}</strong> <span class="muted">${words} · ${state}</span></div>
+        <div class="body small clip">
+          <strong>${session.title}</strong> <span class="muted">${words} · ${state}</span>
+        </div>
       </div>
     `;
   }
 
   #gutter(index: number, later: boolean, aside: boolean, mark: unknown): TemplateResult {
     const last = index === this.#rows.length - 1;
-    return html`<div class="gutter ${later ? 'later' : ''} ${aside ? 'aside' : ''} ${index === 0 ? 'first' : ''} ${last ? 'last' : ''}" aria-hidden="true">
+    return html`<div
+      class="gutter ${later ? 'later' : ''} ${aside ? 'aside' : ''} ${index === 0 ? 'first' : ''} ${last ? 'last' : ''}"
+      aria-hidden="true"
+    >
       <svg class="shape" viewBox="0 0 18 18" width="18" height="18">${mark}</svg>
     </div>`;
   }
@@ -254,7 +287,8 @@ export class TurnRail extends LitElement {
   #curve(index: number, later: boolean, kind: 'aside' | 'branch'): TemplateResult {
     return html`<div class="gutter ${later ? 'later' : ''} ${index === 0 ? 'first' : ''}" aria-hidden="true">
       <svg class="curve ${kind}" viewBox="0 0 44 40" width="44" height="40">
-        <path d="M22 40 C22 28 38 30 39 17" /><circle cx="39.5" cy="14" r="3.5" />
+        <path d="M22 40 C22 28 38 30 39 17" />
+        <circle cx="39.5" cy="14" r="3.5" />
       </svg>
     </div>`;
   }

@@ -28,7 +28,11 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
     lines.push({ what: t('No file changes'), detail: '', tone: 'plain' });
   }
   for (const survivor of preview.processesBack) {
-    lines.push({ what: t('{0} comes back with its memory', survivorName(survivor)), detail: t('from this checkpoint'), tone: 'plain' });
+    lines.push({
+      what: t('{0} comes back with its memory', survivorName(survivor)),
+      detail: t('from this checkpoint'),
+      tone: 'plain',
+    });
   }
   for (const survivor of preview.processesLost) {
     lines.push({ what: t('{0} stops', survivorName(survivor)), detail: survivor.command, tone: 'plain' });
@@ -56,7 +60,10 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
   const left = preview.leftTheMachine.filter((each) => each.allowed);
   if (left.length > 0) {
     lines.push({
-      what: left.length === 1 ? t('1 thing left the machine and stays done') : t('{0} things left the machine and stay done', left.length),
+      what:
+        left.length === 1
+          ? t('1 thing left the machine and stays done')
+          : t('{0} things left the machine and stay done', left.length),
       detail: left.map(reachedText).join(', '),
       tone: 'caution',
     });
@@ -81,7 +88,8 @@ export function reachedText(reached: ReachedHost): string {
 function fileWords(back: number, gone: number, truncated: boolean): string {
   const more = truncated ? '+' : '';
   const goesBack = back === 1 ? t('1 file goes back') : t('{0} files go back', `${formatCount(back)}${more}`);
-  const disappears = gone === 1 ? t('1 file disappears') : t('{0} files disappear', `${formatCount(gone)}${more}`);
+  const disappears =
+    gone === 1 ? t('1 file disappears') : t('{0} files disappear', `${formatCount(gone)}${more}`);
   if (back === 0) return disappears;
   return gone === 0 ? goesBack : `${goesBack}, ${disappears}`;
 }

@@ -8,7 +8,14 @@ import { lineOf } from '../../host-helper/protocol/reducer.ts';
 import type { Approval, SessionState, Turn } from '../../host-helper/protocol/state.ts';
 
 export type RailRow =
-  | { kind: 'turn'; key: string; turn: Turn; /** On the line to now, or set aside by a rewind. */ aside: boolean; asks: Approval[]; head: boolean }
+  | {
+      kind: 'turn';
+      key: string;
+      turn: Turn;
+      /** On the line to now, or set aside by a rewind. */ aside: boolean;
+      asks: Approval[];
+      head: boolean;
+    }
   /** `turns` oldest first; at least two. */
   | { kind: 'fold'; key: string; turns: Turn[]; expanded: boolean; aside: boolean }
   | { kind: 'aside'; key: string; turns: Turn[]; expanded: boolean; from: number }
@@ -85,7 +92,9 @@ export function stripTurns(session: SessionState): { turn: Turn; aside: boolean 
   const tip = line.at(-1)?.id;
   const children = Map.groupBy(session.turns, (turn) => turn.parent ?? -1);
   const onLine = new Set(line.map((turn) => turn.id));
-  const asides = (children.get(tip ?? -1) ?? []).filter((each) => !onLine.has(each.id)).flatMap((each) => descendants(each, children));
+  const asides = (children.get(tip ?? -1) ?? [])
+    .filter((each) => !onLine.has(each.id))
+    .flatMap((each) => descendants(each, children));
   return [
     ...line.map((turn) => ({ turn, aside: false })),
     ...asides.toSorted((a, b) => a.id - b.id).map((turn) => ({ turn, aside: true })),

@@ -48,6 +48,7 @@ function barHeight(bytes: number, most: number): number {
   if (bytes <= 0) return leastHeight;
   // From 256 bytes up: below that everything looks alike anyway.
   const floor = 8;
-  const scaled = Math.max(0, Math.log2(Math.max(bytes, 1)) - floor) / Math.max(1, Math.log2(Math.max(most, 2)) - floor);
+  const scaled =
+    Math.max(0, Math.log2(Math.max(bytes, 1)) - floor) / Math.max(1, Math.log2(Math.max(most, 2)) - floor);
   return leastHeight * 2 + (1 - leastHeight * 2) * Math.min(1, scaled);
 }

@@ -24,9 +24,22 @@ export interface TurnTitle {
 export type Mark = EffectClass | 'asking' | 'open' | 'start';
 
 /** Programs whose non-zero exit is an answer, not a failure. */
-const answersByExitCode = new Set(['grep', 'rg', 'egrep', 'fgrep', 'test', '[', 'diff', 'cmp', 'which', 'pgrep', 'pidof']);
+const answersByExitCode = new Set([
+  'grep',
+  'rg',
+  'egrep',
+  'fgrep',
+  'test',
+  '[',
+  'diff',
+  'cmp',
+  'which',
+  'pgrep',
+  'pidof',
+]);
 
-const shellTools = /^(bash|shell|sh|exec|execute|run|terminal|command|run_command|execute_command|run_terminal_cmd)$/i;
+const shellTools =
+  /^(bash|shell|sh|exec|execute|run|terminal|command|run_command|execute_command|run_terminal_cmd)$/i;
 
 /** The mark of a turn; `asking` when something in it waits for a person. */
 export function markOf(turn: Turn, asking: boolean): Mark {
@@ -62,7 +75,9 @@ export function titleOf(turn: Turn): TurnTitle {
   const code = more > 0 ? `${summary} ${t('+{0} more', more)}` : summary;
   if (shellTools.test(call.name)) return { words: '', code };
   const verb = call.name.charAt(0).toUpperCase() + call.name.slice(1).replaceAll('_', ' ');
-  const rest = code.toLowerCase().startsWith(`${call.name.toLowerCase()} `) ? code.slice(call.name.length + 1) : code;
+  const rest = code.toLowerCase().startsWith(`${call.name.toLowerCase()} `)
+    ? code.slice(call.name.length + 1)
+    : code;
   return { words: verb, code: rest };
 }
 
@@ -77,14 +92,17 @@ export function failed(turn: Turn): boolean {
   if (turn.exitCode !== undefined && turn.exitCode !== 0) return true;
   if (turn.conversation?.error !== undefined) return true;
   return (turn.effects?.processes.executed ?? []).some(
-    (each) => each.exitCode !== undefined && each.exitCode > 0 && !answersByExitCode.has(baseName(each.program)),
+    (each) =>
+      each.exitCode !== undefined && each.exitCode > 0 && !answersByExitCode.has(baseName(each.program)),
   );
 }
 
 /** `node :5173`, or the command when it listens nowhere. */
 export function survivorName(survivor: Survivor): string {
   const program = baseName(survivor.command.split(' ', 1)[0] ?? survivor.command);
-  return survivor.ports.length > 0 ? `${program} ${survivor.ports.map((port) => `:${port}`).join(' ')}` : program;
+  return survivor.ports.length > 0
+    ? `${program} ${survivor.ports.map((port) => `:${port}`).join(' ')}`
+    : program;
 }
 
 /** The second line of a closed turn's card. */
@@ -94,15 +112,26 @@ export function factsOf(turn: Turn): Fact[] {
   const count = files ? files.added + files.changed + files.removed : 0;
   if (files && count > 0) {
     facts.push({ text: count === 1 ? t('1 file') : t('{0} files', formatCount(count)) });
-    if (files.added > 0) facts.push({ text: `+${formatCount(files.added)}`, spoken: t('{0} added', files.added), tone: 'added' });
+    if (files.added > 0)
+      facts.push({
+        text: `+${formatCount(files.added)}`,
+        spoken: t('{0} added', files.added),
+        tone: 'added',
+      });
     if (files.changed > 0 && files.changed !== count) {
       facts.push({ text: `~${formatCount(files.changed)}`, spoken: t('{0} changed', files.changed) });
     }
     if (files.removed > 0) {
-      facts.push({ text: `\u2212${formatCount(files.removed)}`, spoken: t('{0} removed', files.removed), tone: 'removed' });
+      facts.push({
+        text: `\u2212${formatCount(files.removed)}`,
+        spoken: t('{0} removed', files.removed),
+        tone: 'removed',
+      });
     }
   }
-  const survivors = (turn.effects?.processes.survivors ?? []).filter((each) => each.startedInTurn || each.ran);
+  const survivors = (turn.effects?.processes.survivors ?? []).filter(
+    (each) => each.startedInTurn || each.ran,
+  );
   const fresh = survivors.filter((each) => each.startedInTurn);
   if (fresh.length > 0) {
     facts.push({ text: t('{0} lives on', fresh.slice(0, 2).map(survivorName).join(', ')), tone: 'plain' });
@@ -147,7 +176,11 @@ export function spokenTurn(turn: Turn, asking: boolean): string {
   if (asking) parts.push(t('waiting for you'));
   else if (turn.state !== 'closed') parts.push(t('working'));
   if (turn.effectClass) parts.push(className(turn.effectClass));
-  parts.push(...factsOf(turn).filter((fact) => fact.text !== t('nothing to keep')).map((fact) => fact.spoken ?? fact.text));
+  parts.push(
+    ...factsOf(turn)
+      .filter((fact) => fact.text !== t('nothing to keep'))
+      .map((fact) => fact.spoken ?? fact.text),
+  );
   if (failed(turn)) parts.push(t('failed'));
   return parts.join(', ');
 }

@@ -24,7 +24,8 @@ async function until(what, probe) {
   }
 }
 
-const turnUri = (turn, path) => vscode.Uri.from({ scheme: 'turntable', authority: sessionId, path: `/${turn}${workspace}/${path}` });
+const turnUri = (turn, path) =>
+  vscode.Uri.from({ scheme: 'turntable', authority: sessionId, path: `/${turn}${workspace}/${path}` });
 const text = async (uri) => Buffer.from(await vscode.workspace.fs.readFile(uri)).toString('utf8');
 const tabs = () => vscode.window.tabGroups.all.flatMap((group) => group.tabs);
 
@@ -38,7 +39,9 @@ const tests = {
   async 'every command of the manifest is registered'() {
     const extension = vscode.extensions.getExtension('turntable.turntable');
     const registered = new Set(await vscode.commands.getCommands(true));
-    const missing = extension.packageJSON.contributes.commands.map((each) => each.command).filter((each) => !registered.has(each));
+    const missing = extension.packageJSON.contributes.commands
+      .map((each) => each.command)
+      .filter((each) => !registered.has(each));
     assert.deepEqual(missing, []);
   },
 
@@ -57,7 +60,10 @@ const tests = {
   },
 
   async 'a file that was not there at a turn is not found, not empty'() {
-    await assert.rejects(async () => text(turnUri(4, 'src/retry.ts')), (error) => error.code === 'FileNotFound');
+    await assert.rejects(
+      async () => text(turnUri(4, 'src/retry.ts')),
+      (error) => error.code === 'FileNotFound',
+    );
   },
 
   async 'the changes of a turn open in the multi-file diff editor'() {
@@ -82,7 +88,9 @@ const tests = {
   async "the agent's terminal opens, once"() {
     await vscode.commands.executeCommand('turntable.openTerminal', sessionId);
     await vscode.commands.executeCommand('turntable.openTerminal', sessionId);
-    await until('the terminal', () => vscode.window.terminals.some((each) => each.name.startsWith('opencode')));
+    await until('the terminal', () =>
+      vscode.window.terminals.some((each) => each.name.startsWith('opencode')),
+    );
     assert.equal(vscode.window.terminals.filter((each) => each.name.startsWith('opencode')).length, 1);
   },
 };
@@ -93,7 +101,10 @@ async function run() {
   for (const [name, test] of Object.entries(tests)) {
     try {
       // One that waits for a person must not keep the others from being told.
-      await Promise.race([test(), new Promise((_, reject) => setTimeout(() => reject(new Error('did not end')), 30_000))]);
+      await Promise.race([
+        test(),
+        new Promise((_, reject) => setTimeout(() => reject(new Error('did not end')), 30_000)),
+      ]);
       results.push({ name });
     } catch (error) {
       results.push({ name, error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
@@ -101,7 +112,8 @@ async function run() {
   }
   writeFileSync(process.env.TURNTABLE_TEST_RESULTS, JSON.stringify(results));
   const failed = results.filter((each) => each.error);
-  if (failed.length > 0) throw new Error(`${failed.length} failed: ${failed.map((each) => each.name).join('; ')}`);
+  if (failed.length > 0)
+    throw new Error(`${failed.length} failed: ${failed.map((each) => each.name).join('; ')}`);
 }
 
 module.exports = { run };

@@ -1,10 +1,18 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { buildRail, currentLine, stripTurns, type RailInput, type RailRow } from '../../../webview/view-model/rail.ts';
+import {
+  buildRail,
+  currentLine,
+  stripTurns,
+  type RailInput,
+  type RailRow,
+} from '../../../webview/view-model/rail.ts';
 import { ask, session, turn } from './fixtures.ts';
 
 function rail(input: Partial<RailInput> & Pick<RailInput, 'session'>): string[] {
-  return buildRail({ sessions: [input.session], asks: [], toggled: new Set(), selected: null, ...input }).map(words);
+  return buildRail({ sessions: [input.session], asks: [], toggled: new Set(), selected: null, ...input }).map(
+    words,
+  );
 }
 
 function words(row: RailRow): string {
@@ -21,7 +29,11 @@ function words(row: RailRow): string {
 }
 
 test('the newest turn is on top', () => {
-  assert.deepEqual(rail({ session: session([turn(0, 'none'), turn(1, 'files'), turn(2, 'full')]) }), ['2', '1', '0']);
+  assert.deepEqual(rail({ session: session([turn(0, 'none'), turn(1, 'files'), turn(2, 'full')]) }), [
+    '2',
+    '1',
+    '0',
+  ]);
 });
 
 test('neighbouring turns that changed nothing fold into one row, the start never', () => {
@@ -40,24 +52,47 @@ test('a turn in which something waits does not fold', () => {
 });
 
 test('an open turn stands on top of the head', () => {
-  const { effectClass, checkpoint, ...rest } = turn(2, 'none', { state: 'open' });
-  void effectClass, checkpoint;
-  const shop = session([turn(0, 'none'), turn(1, 'files'), rest], { head: 1 });
-  assert.deepEqual(currentLine(shop).map((each) => each.id), [0, 1, 2]);
+  const shop = session([turn(0, 'none'), turn(1, 'files'), turn(2, 'none', { state: 'open' })], { head: 1 });
+  assert.deepEqual(
+    currentLine(shop).map((each) => each.id),
+    [0, 1, 2],
+  );
   assert.deepEqual(rail({ session: shop }), ['2', '1', '0']);
 });
 
 test('just after a rewind what was set aside is shown, to be redone', () => {
   const shop = session([turn(0, 'none'), turn(1, 'files'), turn(2, 'files'), turn(3, 'full')], { head: 1 });
   assert.deepEqual(rail({ session: shop }), ['set aside 2 3 open', 'aside 3', 'aside 2', '1', '0']);
-  assert.deepEqual(stripTurns(shop).map(({ turn: each, aside }) => [each.id, aside]), [[0, false], [1, false], [2, true], [3, true]]);
+  assert.deepEqual(
+    stripTurns(shop).map(({ turn: each, aside }) => [each.id, aside]),
+    [
+      [0, false],
+      [1, false],
+      [2, true],
+      [3, true],
+    ],
+  );
 });
 
 test('once the session has gone on, what was set aside is folded away above the turn it followed', () => {
-  const shop = session([turn(0, 'none'), turn(1, 'files'), turn(2, 'files'), turn(3, 'files', { parent: 1 })]);
+  const shop = session([
+    turn(0, 'none'),
+    turn(1, 'files'),
+    turn(2, 'files'),
+    turn(3, 'files', { parent: 1 }),
+  ]);
   assert.deepEqual(rail({ session: shop }), ['3', 'set aside 2', '1', '0']);
-  assert.deepEqual(rail({ session: shop, toggled: new Set(['aside-2']) }), ['3', 'set aside 2 open', 'aside 2', '1', '0']);
-  assert.deepEqual(stripTurns(shop).map(({ turn: each }) => each.id), [0, 1, 3]);
+  assert.deepEqual(rail({ session: shop, toggled: new Set(['aside-2']) }), [
+    '3',
+    'set aside 2 open',
+    'aside 2',
+    '1',
+    '0',
+  ]);
+  assert.deepEqual(
+    stripTurns(shop).map(({ turn: each }) => each.id),
+    [0, 1, 3],
+  );
 });
 
 test('a branch is an offshoot above the turn it started from', () => {

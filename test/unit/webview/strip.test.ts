@@ -5,14 +5,20 @@ import { turn } from './fixtures.ts';
 
 const bars = layoutBars(
   [turn(0, 'none'), turn(1, 'files'), turn(2, 'none'), turn(3, 'full')].map((each) => {
-    const checkpoint = each.checkpoint && { ...each.checkpoint, bytesStored: each.id === 3 ? 5_000_000 : each.checkpoint.bytesStored };
+    const checkpoint = each.checkpoint && {
+      ...each.checkpoint,
+      bytesStored: each.id === 3 ? 5_000_000 : each.checkpoint.bytesStored,
+    };
     return { turn: { ...each, ...(checkpoint ? { checkpoint } : {}) }, aside: false };
   }),
   new Set([2]),
 );
 
 test('bars stand side by side over the whole width', () => {
-  assert.deepEqual(bars.map((bar) => bar.left), [0, 0.25, 0.5, 0.75]);
+  assert.deepEqual(
+    bars.map((bar) => bar.left),
+    [0, 0.25, 0.5, 0.75],
+  );
 });
 
 test('a turn that kept nothing still has a bar, the largest fills the height, and a small one is seen beside it', () => {
