@@ -113,8 +113,8 @@ export class ChunkStore {
   }
 
   /** Collects new contents; nothing counts before `commit`. */
-  begin(): ChunkBatch {
-    const batch = new ChunkBatch(this, (id) => this.#packPath(id));
+  begin(options: { readonly smallAsRows: boolean } = { smallAsRows: true }): ChunkBatch {
+    const batch = new ChunkBatch(this, (id) => this.#packPath(id), options.smallAsRows ? pendingRowBytes : 0);
     this.#batches.add(batch);
     return batch;
   }
@@ -301,6 +301,7 @@ export class ChunkBatch implements Disposable {
   readonly #store: ChunkStore;
   readonly #pathOf: (id: number) => string;
   readonly #pending = new Map<ChunkHash, PendingChunk>();
+  readonly #maxRowBytes: number;
   #rowBytes = 0;
   #pack: { readonly id: number; readonly descriptor: number; size: number } | undefined;
   #settled = false;
@@ -309,8 +310,9 @@ export class ChunkBatch implements Disposable {
   /** Bytes that this batch adds on disk. */
   bytesStored = 0;
 
-  constructor(store: ChunkStore, pathOf: (id: number) => string) {
+  constructor(store: ChunkStore, pathOf: (id: number) => string, maxRowBytes: number) {
     this.#store = store;
+    this.#maxRowBytes = maxRowBytes;
     this.#pathOf = pathOf;
   }
 
@@ -383,7 +385,7 @@ export class ChunkBatch implements Disposable {
     const saves = packed.length < data.length - (data.length >> 4);
     const codec = saves ? 1 : 0;
     const stored = saves ? packed : data;
-    const asRow = data.length <= rowBytes && this.#rowBytes + stored.length <= pendingRowBytes;
+    const asRow = data.length <= rowBytes && this.#rowBytes + stored.length <= this.#maxRowBytes;
     if (asRow) this.#rowBytes += stored.length;
     const offset = asRow ? 0 : this.#append(stored);
     this.relied.add(hash);

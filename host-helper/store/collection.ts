@@ -20,6 +20,7 @@ export async function collectContents(
   chunks: ChunkStore,
   versions: VersionStore,
   pinned: () => ReadonlySet<string>,
+  packedImages: () => readonly ChunkHash[],
 ): Promise<number> {
   return await chunks.sweep(async () => {
     // In one synchronous step: no version can be pinned or published in between.
@@ -28,7 +29,9 @@ export async function collectContents(
       for (const id of versions.ids()) if (!live.has(id)) versions.remove(id);
       return [...live].filter((id) => versions.has(id)).flatMap((id) => [...versions.roots(id).values()]);
     });
-    return await mark(database, chunks, versions, roots);
+    const live = await mark(database, chunks, versions, roots);
+    for (const hash of packedImages()) live.add(hash);
+    return live;
   });
 }
 
@@ -50,7 +53,7 @@ async function mark(
   chunks: ChunkStore,
   versions: VersionStore,
   roots: readonly TreeEntry[],
-): Promise<ReadonlySet<ChunkHash>> {
+): Promise<Set<ChunkHash>> {
   const live = new Set<ChunkHash>();
   const content = (hash: ChunkHash, size: number): void => {
     if (live.has(hash)) return;

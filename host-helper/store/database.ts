@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { TurntableError } from '../protocol/errors.ts';
 
 /** Raised with every change of the schema; a database of a newer version is refused. */
-export const schemaVersion = 1;
+export const schemaVersion = 2;
 const applicationId = 0x7475726e;
 
 const schema = `
@@ -26,7 +26,7 @@ const schema = `
     process_image TEXT, position TEXT NOT NULL, created_at INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX checkpoint_turn ON checkpoint(session, turn);
-  CREATE TABLE image (id TEXT PRIMARY KEY, bytes INTEGER NOT NULL, created INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+  CREATE TABLE image (id TEXT PRIMARY KEY, bytes INTEGER NOT NULL, created INTEGER NOT NULL, packed TEXT) STRICT, WITHOUT ROWID;
   CREATE TABLE intent (
     id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, session TEXT NOT NULL, document TEXT NOT NULL
   ) STRICT;
@@ -105,7 +105,9 @@ function check(database: DatabaseSync, found: number, path: string): void {
       `The state directory was written by a newer version (schema ${found}, this one knows ${schemaVersion}). Update the helper, or use another state directory.`,
     );
   }
-  if (found !== schemaVersion) throw damaged(`${path} has the unknown schema ${found}`);
+  if (found === 1) {
+    database.exec('BEGIN; ALTER TABLE image ADD COLUMN packed TEXT; PRAGMA user_version = 2; COMMIT;');
+  } else if (found !== schemaVersion) throw damaged(`${path} has the unknown schema ${found}`);
   // A full check reads the whole file: only while that is quick. Broken pages of a larger one show when they are read.
   const quickCheckPages = 16_384;
   if (pragma(database, 'page_count') <= quickCheckPages) {

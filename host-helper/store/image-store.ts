@@ -9,12 +9,17 @@ import { link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { TurntableError } from '../protocol/errors.ts';
-import { explainWriteError } from './chunks.ts';
+import type { Logger } from '../log.ts';
+import { explainWriteError, type ChunkHash, type ChunkStore } from './chunks.ts';
 import { damaged, inTransaction } from './database.ts';
+import { hashesOf, packImage, parsePacked, unpackImage } from './image-pages.ts';
 import type { ProcessImageStore } from './store.ts';
 
 /** A kept image that no checkpoint names is spared this long: its checkpoint may be about to be published. */
 const unpublishedMs = 15 * 60_000;
+
+/** How many of the newest images stay as the dump wrote them. */
+const wholeImages = 2;
 
 export interface ImageDirectories {
   readonly images: string;
@@ -25,11 +30,18 @@ export interface ImageDirectories {
 export class DirectoryImages implements ProcessImageStore {
   readonly #database: DatabaseSync;
   readonly #directories: ImageDirectories;
+  readonly #chunks: ChunkStore;
+  readonly #log: Logger;
   readonly #open = new Map<string, number>();
+  readonly #startedAt = Date.now() - 1;
+  #packing: Promise<void> = Promise.resolve();
+  #closed = false;
 
-  constructor(database: DatabaseSync, directories: ImageDirectories) {
+  constructor(database: DatabaseSync, directories: ImageDirectories, chunks: ChunkStore, log: Logger) {
     this.#database = database;
     this.#directories = directories;
+    this.#chunks = chunks;
+    this.#log = log;
   }
 
   /** At start: what a dead helper staged or opened goes, and images without a row; a row without an image is damage. */
@@ -38,7 +50,8 @@ export class DirectoryImages implements ProcessImageStore {
       for (const name of await readdir(directory))
         await rm(join(directory, name), { recursive: true, force: true });
     }
-    const rows = new Set(this.#rows().map(({ id }) => id));
+    // A packed image needs no directory; one that is still there was about to be removed.
+    const rows = new Set(this.#rows().flatMap(({ id, packed }) => (packed === undefined ? [id] : [])));
     const present = await readdir(this.#directories.images);
     for (const name of present)
       if (!rows.has(name)) await rm(join(this.#directories.images, name), { recursive: true, force: true });
@@ -70,6 +83,7 @@ export class DirectoryImages implements ProcessImageStore {
           .prepare('INSERT INTO image (id, bytes, created) VALUES (?, ?, ?)')
           .run(image, bytesStored, Date.now()),
       );
+      this.#packing = this.#packing.then(() => this.#packOlder());
       return { image, bytesStored };
     } catch (error) {
       await rm(moved ? directory : stagedDirectory, { recursive: true, force: true });
@@ -78,7 +92,8 @@ export class DirectoryImages implements ProcessImageStore {
   }
 
   async open(image: string): Promise<{ readonly directory: string; release(): Promise<void> }> {
-    if (!this.#rows().some(({ id }) => id === image)) {
+    const row = this.#rows().find(({ id }) => id === image);
+    if (!row) {
       throw new TurntableError(
         'notRestorable',
         `The process image ${image} is not in the store. Rewind the files alone, or choose another turn.`,
@@ -94,7 +109,8 @@ export class DirectoryImages implements ProcessImageStore {
     };
     let released = false;
     try {
-      await linkTree(join(this.#directories.images, image), directory);
+      if (row.packed === undefined) await linkTree(join(this.#directories.images, image), directory);
+      else await unpackImage(this.#chunks, parsePacked(row.packed), directory);
     } catch (error) {
       await release();
       throw explainWriteError(error);
@@ -105,6 +121,41 @@ export class DirectoryImages implements ProcessImageStore {
   async discard(stagedDirectory: string): Promise<void> {
     this.#checkStaged(stagedDirectory);
     await rm(stagedDirectory, { recursive: true, force: true });
+  }
+
+  /** Every packed image's contents, for collection. */
+  packedHashes(): ChunkHash[] {
+    return this.#rows().flatMap(({ packed }) =>
+      packed === undefined ? [] : [...hashesOf(this.#chunks, parsePacked(packed))],
+    );
+  }
+
+  /** Stops packing and waits for what is under way. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await this.#packing;
+  }
+
+  /** All but the newest few become pages by content. The newest stay whole: they are what a rewind asks for first. */
+  async #packOlder(): Promise<void> {
+    const whole = this.#rows().filter(({ packed }) => packed === undefined);
+    for (const { id } of whole.slice(0, -wholeImages)) {
+      if (this.#closed || (this.#open.get(id) ?? 0) > 0) continue;
+      const directory = join(this.#directories.images, id);
+      try {
+        using batch = this.#chunks.begin({ smallAsRows: false });
+        const packed = await packImage(directory, batch);
+        // Somebody opened or removed it meanwhile: another time.
+        if ((this.#open.get(id) ?? 0) > 0 || !this.#rows().some((row) => row.id === id)) continue;
+        batch.commit(() => {
+          this.#database.prepare('UPDATE image SET packed = ? WHERE id = ?').run(JSON.stringify(packed), id);
+        });
+        await rm(directory, { recursive: true, force: true });
+        this.#log.debug('Packed a process image', { image: id, bytesStored: batch.bytesStored });
+      } catch (error) {
+        this.#log.warn('A process image could not be packed; it stays whole', { image: id, error });
+      }
+    }
   }
 
   /** Removes images that no checkpoint names and nobody has open. Returns freed bytes. */
@@ -126,16 +177,20 @@ export class DirectoryImages implements ProcessImageStore {
     return freed;
   }
 
-  readonly #startedAt = Date.now() - 1;
-
-  #rows(): { readonly id: string; readonly bytes: number; readonly created: number }[] {
+  #rows(): {
+    readonly id: string;
+    readonly bytes: number;
+    readonly created: number;
+    readonly packed: string | undefined;
+  }[] {
     return this.#database
-      .prepare('SELECT id, bytes, created FROM image')
+      .prepare('SELECT id, bytes, created, packed FROM image ORDER BY created, id')
       .all()
       .map((row) => ({
         id: String(row['id']),
         bytes: Number(row['bytes']),
         created: Number(row['created']),
+        packed: row['packed'] === null ? undefined : String(row['packed']),
       }));
   }
 

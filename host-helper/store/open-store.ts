@@ -54,7 +54,7 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
     try {
       const chunks = new ChunkStore(database, packs, background);
       const versions = new VersionStore(database, chunks);
-      const images = new DirectoryImages(database, image);
+      const images = new DirectoryImages(database, image, chunks, logger);
       chunks.checkPacks();
       versions.checkPublished();
       await images.recover();
@@ -63,6 +63,7 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
       const close = async (): Promise<void> => {
         if (closed) return;
         closed = true;
+        await images.close();
         await Promise.all([worker.close(), background.close()]);
         chunks.close();
         database.close();
@@ -74,7 +75,13 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
         apply: new FolderApply(background, chunks, versions, database, logger),
         collect: async () =>
           (await images.collect()) +
-          (await collectContents(database, chunks, versions, () => files.pinned())),
+          (await collectContents(
+            database,
+            chunks,
+            versions,
+            () => files.pinned(),
+            () => images.packedHashes(),
+          )),
         close,
       };
     } catch (error) {

@@ -481,6 +481,52 @@ storeTest(
   },
 );
 
+storeTest(
+  'of older process images only the pages that differ take room, and each opens as it was dumped',
+  async (_t, bench) => {
+    let store = await bench.store();
+    const memory = randomBytes(4_000_000);
+    memory.fill(0, 1_000_000, 1_500_000);
+    const images: { readonly image: string; readonly pages: Buffer }[] = [];
+    for (let dump = 0; dump < 5; dump++) {
+      memory.write(`dump ${dump}`, dump * 50_000);
+      const staged = await store.images.stage();
+      mkdirSync(join(staged, 'sub'));
+      writeFileSync(join(staged, 'sub/pages-1.img'), memory);
+      writeFileSync(join(staged, 'core.img'), `core ${dump}`);
+      const { image } = await store.images.keep(staged);
+      const publish = {
+        id: image,
+        sessionId: 's',
+        turn: dump,
+        processImage: image,
+        position: '{}',
+        createdAt: dump,
+      };
+      const overlay = bench.overlay();
+      const { version } = await bench.capture(overlay, undefined);
+      store.metadata.publish({ ...publish, fileVersion: version }, '{}');
+      images.push({ image, pages: Buffer.from(memory) });
+    }
+    while (readdirSync(join(bench.state, 'images')).length > 2) await delay(20);
+    const packs = join(bench.state, 'packs');
+    const stored = (): number =>
+      readdirSync(packs).reduce((sum, name) => sum + statSync(join(packs, name)).size, 0);
+    assert.ok(stored() < 3_700_000, `three dumps of 4 MB take ${stored()} bytes`);
+    store = await bench.reopen();
+    await store.collect();
+    for (const [dump, { image, pages }] of images.entries()) {
+      const { directory, release } = await store.images.open(image);
+      assert.ok(readFileSync(join(directory, 'sub/pages-1.img')).equals(pages), `dump ${dump}`);
+      assert.equal(readFileSync(join(directory, 'core.img'), 'utf8'), `core ${dump}`);
+      await release();
+    }
+    store.metadata.removeSession('s');
+    await store.collect();
+    assert.deepEqual([readdirSync(packs), readdirSync(join(bench.state, 'images'))], [[], []]);
+  },
+);
+
 storeTest('damage is found when the store is opened or read, and said', async (_t, bench) => {
   const overlay = bench.overlay().mount();
   overlay.inside('head -c 1000000 /dev/urandom > a; echo b > b');

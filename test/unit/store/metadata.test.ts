@@ -83,6 +83,20 @@ void test('sessions keep their order, documents are replaced, and a removed sess
   });
 });
 
+void test('a database of the version before is brought up to date', () => {
+  withDatabase((path) => {
+    const older = openDatabase(path);
+    older.exec(
+      "ALTER TABLE image DROP COLUMN packed; PRAGMA user_version = 1; INSERT INTO session VALUES ('s', '1', 1)",
+    );
+    older.close();
+    const database = openDatabase(path);
+    assert.equal(database.prepare('SELECT packed FROM image').all().length, 0);
+    assert.equal(new SqliteMetadata(database, () => {}).sessions().length, 1);
+    database.close();
+  });
+});
+
 void test('a database of a newer version, or of something else, is refused with the reason', () => {
   withDatabase((path) => {
     openDatabase(path).close();
