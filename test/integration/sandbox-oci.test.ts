@@ -28,6 +28,14 @@ function listener(onSocket: (socket: Socket) => void): Server {
   return createServer({ allowHalfOpen: true }, onSocket).unref();
 }
 
+/** Major and minor number of the device that a file is on. */
+function deviceOf(status: { dev: number }): { major: string; minor: string } {
+  return {
+    major: String((status.dev >> 8) & 0xfff),
+    minor: String((status.dev & 0xff) | ((status.dev >> 12) & 0xfff00)),
+  };
+}
+
 /** Copies all changes of one sandbox into another that has not run, as the store does for a branch. */
 async function copyRoots(from: Sandbox, to: Sandbox): Promise<void> {
   for (const root of from.roots) {
@@ -87,19 +95,27 @@ run('root inside can neither change the host nor look beyond the tracked roots',
     const rootfs = sandbox.roots.find((root) => root.name === 'rootfs');
     assert.ok(rootfs);
     await rm(join(rootfs.upper, 'tmp/disk'), { force: true });
-    execFileSync('mknod', [join(rootfs.upper, 'tmp/disk'), 'b', '254', '0']);
+    const disk = deviceOf(await stat('/'));
+    execFileSync('mknod', [join(rootfs.upper, 'tmp/disk'), 'b', disk.major, disk.minor]);
+    // Needs no capability to open, so only the device group can stop it.
+    const fuse = /(\d+) (?:fuse|loop-control)/.exec(await readFile('/proc/misc', 'utf8'))?.[1];
+    assert.ok(fuse, 'this host has a device to try');
+    await rm(join(rootfs.upper, 'tmp/misc'), { force: true });
+    execFileSync('mknod', [join(rootfs.upper, 'tmp/misc'), 'c', '10', fuse]);
+    // Opening for writing is attempt enough: a sandbox that leaks must not damage the machine it is tested on.
     const attempts = [
-      'echo x > /proc/sys/kernel/core_pattern',
-      'echo 1 > /proc/sys/net/ipv4/ip_forward',
-      'echo h > /proc/sysrq-trigger',
-      'echo 0 > /proc/irq/default_smp_affinity',
-      'echo 1 > /sys/kernel/uevent_helper',
+      ': >> /proc/sys/kernel/core_pattern',
+      ': >> /proc/sys/net/ipv4/ip_forward',
+      ': >> /proc/sysrq-trigger',
+      ': >> /proc/irq/default_smp_affinity',
+      ': >> /sys/kernel/uevent_helper',
       'mount -t tmpfs none /mnt',
       'mount -o remount,rw /proc/sys',
       'umount /proc/sys',
       'mknod /tmp/node b 254 0',
       'mknod /dev/node c 1 1',
       'dd if=/tmp/disk of=/dev/null count=1',
+      'dd if=/tmp/misc of=/dev/null count=0',
       'chroot / /bin/true',
       'unshare -U /bin/true',
       'unshare -m /bin/true',
