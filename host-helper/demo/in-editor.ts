@@ -4,6 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
@@ -67,14 +68,17 @@ async function openEditor(options: EditorOptions, workspace: string, settings: R
   if (missing !== undefined) throw new Error(missing);
   const home = join(options.directory, 'editor');
   await mkdir(home, { recursive: true });
+  // Whoever reaches this port has a shell: other users of the machine are kept out.
+  const password = randomBytes(9).toString('base64url');
   const server = await startCodeServer({
     vsix,
     workspace,
     settings,
     home,
+    password,
     ...(options.port === undefined ? {} : { port: options.port }),
   });
-  return { where: server.url, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  return { where: `${server.url}\n  password       ${password}`, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
 }
 
 /** A VS Code window of its own: the person's settings and extensions are not touched. */

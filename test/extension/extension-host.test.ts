@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
-import { startCodeServer } from './code-server.ts';
+import { startCodeServer } from '../../host-helper/demo/code-server.ts';
 import { FixtureHelper } from './fixture/helper.ts';
 import { makeFolder } from './fixture/folder.ts';
 import { missing, openBrowser, vsixPath } from './harness.ts';

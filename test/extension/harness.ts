@@ -8,7 +8,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium, type Browser, type FrameLocator, type Page } from 'playwright-core';
-import { codeServerMissing, type CodeServer } from './code-server.ts';
+import { codeServerMissing, type CodeServer } from '../../host-helper/demo/code-server.ts';
 
 const chromiumPaths = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'];
 const screenshots = fileURLToPath(new URL('screenshots/', import.meta.url));

@@ -5,7 +5,7 @@ import { chmod, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { startCodeServer, type CodeServer } from './code-server.ts';
+import { startCodeServer, type CodeServer } from '../../host-helper/demo/code-server.ts';
 import { makeFolder, type Folder } from './fixture/folder.ts';
 import { FixtureHelper } from './fixture/helper.ts';
 import { recordedState } from './fixture/session.ts';

@@ -4,7 +4,7 @@
  */
 
 import { fileURLToPath } from 'node:url';
-import { startCodeServer } from './code-server.ts';
+import { startCodeServer } from '../../host-helper/demo/code-server.ts';
 import { FixtureHelper } from './fixture/helper.ts';
 import { makeFolder } from './fixture/folder.ts';
 import { missing, openBrowser, openPage, openTimeline, runCommand, screenshot, vsixPath } from './harness.ts';

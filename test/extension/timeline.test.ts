@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
-import { startCodeServer, type CodeServer } from './code-server.ts';
+import { startCodeServer, type CodeServer } from '../../host-helper/demo/code-server.ts';
 import { makeFolder, type Folder } from './fixture/folder.ts';
 import { FixtureHelper } from './fixture/helper.ts';
 import { pushApproval, sessionId } from './fixture/session.ts';

@@ -9,9 +9,10 @@ import { cp, mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { productRoot } from './helper-process.ts';
 
-const here = fileURLToPath(new URL('.', import.meta.url));
+/** Its packages lie with the tests that drive it: one installation serves both. */
+const here = join(productRoot, 'test', 'extension');
 const entry = join(here, 'node_modules', 'code-server', 'out', 'node', 'entry.js');
 const node = join(here, 'node_modules', '.bin', 'node');
 
@@ -26,6 +27,8 @@ export interface CodeServerOptions {
   env?: Record<string, string>;
   /** A free one when absent. */
   port?: number;
+  /** Asked for in the browser. Without one anybody on this machine may come in: for tests only. */
+  password?: string;
   /** Where user data and extensions live; a fresh directory, removed at the end, when absent. */
   home?: string;
   /** Lets a page run tests inside the extension host. */
@@ -55,7 +58,12 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
   const dirs = ['--user-data-dir', join(home, 'data'), '--extensions-dir', join(home, 'extensions')];
   let settings: Record<string, unknown> = { ...quietSettings, ...options.settings };
   await writeSettings(home, settings);
-  const env = { ...process.env, EXTENSIONS_GALLERY: '{}', ...options.env };
+  const env = {
+    ...process.env,
+    EXTENSIONS_GALLERY: '{}',
+    ...(options.password === undefined ? {} : { PASSWORD: options.password }),
+    ...options.env,
+  };
   // The version of an extension in test does not change: forget what was installed before.
   await rm(join(home, 'extensions'), { recursive: true, force: true });
   const vsix = join(home, 'turntable.vsix');
