@@ -78,19 +78,14 @@ export function describe(preview: Preview, workspace: string): string {
     lines.push(t('Stop: {0}', preview.processesLost.map(nameOf).join(', ')));
   if (preview.outsideChanges.length > 0)
     lines.push(t('You changed yourself: {0}', listed(preview.outsideChanges.map(short), false)));
-  const left = preview.leftTheMachine.filter((each) => each.allowed);
-  if (left.length > 0) {
-    lines.push(
-      t(
-        'Left the machine and stays done: {0}',
-        left
-          .map(
-            (each) =>
-              `${each.method ? `${each.method} ` : ''}${each.host}:${each.port}${each.count > 1 ? ` (${each.count}×)` : ''}`,
-          )
-          .join(', '),
-      ),
-    );
+  const left = new Map<string, number>();
+  for (const { method, host, port, count, allowed } of preview.leftTheMachine) {
+    const what = `${method ? `${method} ` : ''}${host}:${port}`;
+    if (allowed) left.set(what, (left.get(what) ?? 0) + count);
+  }
+  if (left.size > 0) {
+    const words = [...left].map(([what, count]) => (count > 1 ? `${what} (${count}×)` : what));
+    lines.push(t('Left the machine and stays done: {0}', words.join(', ')));
   }
   lines.push('', t('What is there now is kept first, so this can be undone.'));
   return lines.join('\n');

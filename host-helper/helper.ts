@@ -62,7 +62,11 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
 
   const feed = createStateFeed(emptyState(options.version, Date.now()), logger);
   const dispatch = feed.dispatch.bind(feed);
-  const store = await openStore({ directory: join(stateDirectory, 'store'), treefsPath: join(options.binDirectory, 'treefs'), logger: logger.child('store') });
+  const store = await openStore({
+    directory: join(stateDirectory, 'store'),
+    treefsPath: join(options.binDirectory, 'treefs'),
+    logger: logger.child('store'),
+  });
   cleanup.defer(() => store.close());
   const audit = await openAuditLog(stateDirectory);
   cleanup.use(audit);
@@ -108,11 +112,24 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     logger,
   };
   const registry = new SessionRegistry(parts);
-  const features = () => hostFeatures({ probe, sentry: keeper.current, agents: options.agents, profiles: agentProfiles, stateDirectory });
-  const showFeatures = async (): Promise<void> => dispatch({ type: 'helper/features', features: await features() });
+  const features = () =>
+    hostFeatures({
+      probe,
+      sentry: keeper.current,
+      agents: options.agents,
+      profiles: agentProfiles,
+      stateDirectory,
+    });
+  const showFeatures = async (): Promise<void> =>
+    dispatch({ type: 'helper/features', features: await features() });
 
   const keeper = new SentryKeeper({
-    start: () => startSentry({ binaryPath: join(options.binDirectory, 'sentry'), stateDir: stateDirectory, log: logger.child('sentry') }),
+    start: () =>
+      startSentry({
+        binaryPath: join(options.binDirectory, 'sentry'),
+        stateDir: stateDirectory,
+        log: logger.child('sentry'),
+      }),
     onReady: async (sentry, first) => {
       answerExecs(registry, sentry);
       sentry.onExecKilled((event) => {
@@ -133,7 +150,8 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   await keeper.start().catch((error: unknown) => logger.error('the sentry does not start', { error }));
   await showFeatures();
 
-  const recovered = probe.run === undefined ? await registry.recover() : [`sandboxes cannot run here: ${probe.run}`];
+  const recovered =
+    probe.run === undefined ? await registry.recover() : [`sandboxes cannot run here: ${probe.run}`];
   for (const note of recovered) logger.info('recovery', { note });
   void store.collect().catch((error: unknown) => logger.warn('collection failed', { error }));
 
@@ -142,7 +160,9 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     socketPath: options.socketPath,
     ownDirectory: dirname(options.socketPath) === stateDirectory,
     ...(options.group === undefined ? {} : { group: options.group }),
-    ...(options.tcpPort === undefined ? {} : { tcp: { port: options.tcpPort, tokenFile: join(stateDirectory, 'token') } }),
+    ...(options.tcpPort === undefined
+      ? {}
+      : { tcp: { port: options.tcpPort, tokenFile: join(stateDirectory, 'token') } }),
     handlers: createHandlers({ parts, registry, features, stop: (sessions) => stopAsked.resolve(sessions) }),
     feed,
     logger,

@@ -17,11 +17,7 @@ export interface Logger {
 const rank: Record<LogLevel, number> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 /** A logger that hands finished lines (without a newline) to `write`; records below `minimum` are dropped. */
-export function createLogger(
-  write: (line: string) => void,
-  minimum: LogLevel = 'info',
-  scope = '',
-): Logger {
+export function createLogger(write: (line: string) => void, minimum: LogLevel = 'info', scope = ''): Logger {
   const log = (level: LogLevel, message: string, fields?: Record<string, unknown>): void => {
     if (rank[level] < rank[minimum]) return;
     const tail = fields ? ' ' + JSON.stringify(fields, replaceUnprintable) : '';

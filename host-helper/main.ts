@@ -35,11 +35,16 @@ const minimum: LogLevel = values.verbose ? 'debug' : 'info';
 const logger = createLogger((line) => log.write(line + '\n'), minimum);
 
 // A root daemon must not die of one forgotten rejection; it must say so loudly.
-process.on('unhandledRejection', (error) => logger.error('unhandled rejection', { error, stack: error instanceof Error ? error.stack : undefined }));
+process.on('unhandledRejection', (error) =>
+  logger.error('unhandled rejection', { error, stack: error instanceof Error ? error.stack : undefined }),
+);
 
 try {
   if (process.getuid?.() !== 0) {
-    throw new TurntableError('notPermitted', 'The host helper needs root: start it with `sudo turntable up`.');
+    throw new TurntableError(
+      'notPermitted',
+      'The host helper needs root: start it with `sudo turntable up`.',
+    );
   }
   const helper = await startHelper({
     version: productVersion(),
@@ -52,8 +57,15 @@ try {
     rulesPath: '/etc/turntable/rules.json',
     agents: {
       nodePath: process.execPath,
-      searchRoots: [join(root, 'host-helper', 'agents', 'bundle', 'node_modules'), '/usr/lib/node_modules', '/usr/local/lib/node_modules'],
-      mounts: [join(root, 'host-helper', 'agents', 'bundle', 'node_modules'), dirname(process.execPath)].filter((path) => existsSync(path)),
+      searchRoots: [
+        join(root, 'host-helper', 'agents', 'bundle', 'node_modules'),
+        '/usr/lib/node_modules',
+        '/usr/local/lib/node_modules',
+      ],
+      mounts: [
+        join(root, 'host-helper', 'agents', 'bundle', 'node_modules'),
+        dirname(process.execPath),
+      ].filter((path) => existsSync(path)),
     },
     env: process.env,
     logger,
@@ -69,7 +81,10 @@ try {
   log.end(() => process.exit(0));
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
-  logger.error('the helper could not start', { error, stack: error instanceof Error ? error.stack : undefined });
+  logger.error('the helper could not start', {
+    error,
+    stack: error instanceof Error ? error.stack : undefined,
+  });
   process.stderr.write(`turntable: ${message}\n`);
   log.end(() => process.exit(1));
 }

@@ -21,7 +21,12 @@ export interface FileCheckpoints {
   readonly rewindMs: number;
 }
 
-export async function measureFileCheckpoints(helper: HelperProcess, directory: string, files: number, rounds: number): Promise<FileCheckpoints> {
+export async function measureFileCheckpoints(
+  helper: HelperProcess,
+  directory: string,
+  files: number,
+  rounds: number,
+): Promise<FileCheckpoints> {
   const workspace = join(directory, `repository-${files}`);
   await mkdir(workspace, { recursive: true });
   await makeRepository(workspace, files);
@@ -41,7 +46,10 @@ export async function measureFileCheckpoints(helper: HelperProcess, directory: s
     const script = `for f in ${changed.join(' ')}; do echo "// $1" >> "$f"; done`;
     await client.request('session/exec', { sessionId, argv: ['sh', '-c', script, 'sh', 'warm'] });
     for (let round = 0; round < rounds; round += 1) {
-      const { turn } = await client.request('session/exec', { sessionId, argv: ['sh', '-c', script, 'sh', String(round)] });
+      const { turn } = await client.request('session/exec', {
+        sessionId,
+        argv: ['sh', '-c', script, 'sh', String(round)],
+      });
       inspect.push(turn.checkpoint?.inspectMs ?? Number.NaN);
       capture.push(turn.checkpoint?.filesMs ?? Number.NaN);
       bytesStored = turn.checkpoint?.bytesStored ?? 0;

@@ -29,16 +29,43 @@ try {
     files.push(await measureFileCheckpoints(helper, directory, size, rounds));
   }
   print(
-    ['files', 'checkpoint ms', 'inspect ms', 'capture ms', 'shadow git ms', 'git / ours', 'bytes', 'rewind ms'],
-    files.map((row) => [row.files, row.checkpointMs, row.inspectMs, row.captureMs, row.shadowGitMs, row.ratio, row.bytesStored, row.rewindMs]),
+    [
+      'files',
+      'checkpoint ms',
+      'inspect ms',
+      'capture ms',
+      'shadow git ms',
+      'git / ours',
+      'bytes',
+      'rewind ms',
+    ],
+    files.map((row) => [
+      row.files,
+      row.checkpointMs,
+      row.inspectMs,
+      row.captureMs,
+      row.shadowGitMs,
+      row.ratio,
+      row.bytesStored,
+      row.rewindMs,
+    ]),
   );
   say('sample session …');
   const sample = await measureSampleTurns(helper, directory, values.quick ? 1 : 3);
   print(
     ['turn', 'what', 'class', 'bytes', 'held ms', 'inspect ms'],
-    sample.turns.map((turn) => [turn.turn, turn.label.slice(0, 40), turn.class, turn.bytes, turn.heldMs, turn.inspectMs]),
+    sample.turns.map((turn) => [
+      turn.turn,
+      turn.label.slice(0, 40),
+      turn.class,
+      turn.bytes,
+      turn.heldMs,
+      turn.inspectMs,
+    ]),
   );
-  say(`rewind ${sample.rewindMs} ms, branch ${sample.branchMs} ms${sample.withProcesses ? ', processes included' : ' (files only)'}`);
+  say(
+    `rewind ${sample.rewindMs} ms, branch ${sample.branchMs} ms${sample.withProcesses ? ', processes included' : ' (files only)'}`,
+  );
   say('inspector overhead …');
   const overhead = await measureOverhead(join(directory), join(productRoot, 'dist', 'bin', 'sentry'), rounds);
   print(
@@ -60,7 +87,11 @@ try {
 }
 
 function print(head: string[], rows: (string | number)[][]): void {
-  const table = new Table({ head, style: { head: [], border: [] }, colAligns: head.map((_, index) => (index === 0 ? 'left' : 'right')) });
+  const table = new Table({
+    head,
+    style: { head: [], border: [] },
+    colAligns: head.map((_, index) => (index === 0 ? 'left' : 'right')),
+  });
   table.push(...rows);
   say(table.toString());
 }

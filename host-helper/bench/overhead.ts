@@ -13,9 +13,15 @@ import { silentLogger } from '../log.ts';
 import { makeRepository } from './repository.ts';
 import { median, rounded } from './statistics.ts';
 
-export type Overhead = Readonly<Record<'gitClone' | 'untar' | 'find' | 'outsideUntar', { readonly ratio: number; readonly baseMs: number }>>;
+export type Overhead = Readonly<
+  Record<'gitClone' | 'untar' | 'find' | 'outsideUntar', { readonly ratio: number; readonly baseMs: number }>
+>;
 
-export async function measureOverhead(directory: string, sentryPath: string, rounds: number): Promise<Overhead> {
+export async function measureOverhead(
+  directory: string,
+  sentryPath: string,
+  rounds: number,
+): Promise<Overhead> {
   const source = join(directory, 'source');
   await mkdir(source, { recursive: true });
   await makeRepository(source, 5_000);
@@ -27,14 +33,26 @@ export async function measureOverhead(directory: string, sentryPath: string, rou
   const outside = join(directory, 'outside');
   await mkdir(work);
   await mkdir(outside);
-  const cgroup = join(existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup', `turntable-bench-${process.pid}`);
+  const cgroup = join(
+    existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup',
+    `turntable-bench-${process.pid}`,
+  );
   await mkdir(cgroup);
   const sentry = await startSentry({ binaryPath: sentryPath, stateDir: directory, log: silentLogger });
   const watch = async (on: boolean): Promise<void> => {
     if (!on) return sentry.unwatch(1);
-    await sentry.watch({ sandbox: 1, cgroupId: (await stat(cgroup, { bigint: true })).ino, cgroupPath: cgroup, roots: [{ root: 0, path: work }] });
+    await sentry.watch({
+      sandbox: 1,
+      cgroupId: (await stat(cgroup, { bigint: true })).ino,
+      cgroupPath: cgroup,
+      roots: [{ root: 0, path: work }],
+    });
   };
-  const pair = async (script: string, cwd: string, inCgroup: boolean): Promise<{ ratio: number; baseMs: number }> => {
+  const pair = async (
+    script: string,
+    cwd: string,
+    inCgroup: boolean,
+  ): Promise<{ ratio: number; baseMs: number }> => {
     const ratios: number[] = [];
     const base: number[] = [];
     for (let round = 0; round <= rounds; round += 1) {
@@ -55,7 +73,11 @@ export async function measureOverhead(directory: string, sentryPath: string, rou
     return {
       gitClone: await pair(`rm -rf c && git clone -q --no-hardlinks ${source} c`, work, true),
       untar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, work, true),
-      find: await pair(`find ${source} -type f -size +0 > /dev/null; find ${source} -name '*.ts' > /dev/null`, work, true),
+      find: await pair(
+        `find ${source} -type f -size +0 > /dev/null; find ${source} -name '*.ts' > /dev/null`,
+        work,
+        true,
+      ),
       outsideUntar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, outside, false),
     };
   } finally {
@@ -78,4 +100,3 @@ async function run([program = '', ...args]: readonly string[], cwd: string): Pro
   const [code] = await once(child, 'exit');
   if (code !== 0) throw new Error(`${program} ended with ${String(code)} in ${cwd}`);
 }
-

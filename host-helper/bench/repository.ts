@@ -13,7 +13,10 @@ export async function makeRepository(directory: string, count: number): Promise<
   for (let start = 0; start < count; start += filesPerDirectory) {
     const folder = join(directory, `area${Math.floor(start / 5000)}`, `part${start / filesPerDirectory}`);
     await mkdir(folder, { recursive: true });
-    const names = Array.from({ length: Math.min(filesPerDirectory, count - start) }, (_, index) => start + index);
+    const names = Array.from(
+      { length: Math.min(filesPerDirectory, count - start) },
+      (_, index) => start + index,
+    );
     await Promise.all(names.map((name) => writeFile(join(folder, `file${name}.ts`), content(name))));
   }
 }
@@ -44,11 +47,24 @@ export class ShadowGit {
 
   async commit(): Promise<void> {
     await this.#git('add', '-A');
-    await this.#git('-c', 'user.name=bench', '-c', 'user.email=bench@localhost', 'commit', '-q', '--no-verify', '--allow-empty', '-m', 'checkpoint');
+    await this.#git(
+      '-c',
+      'user.name=bench',
+      '-c',
+      'user.email=bench@localhost',
+      'commit',
+      '-q',
+      '--no-verify',
+      '--allow-empty',
+      '-m',
+      'checkpoint',
+    );
   }
 
   async #git(...args: string[]): Promise<void> {
-    await run('git', [`--git-dir=${this.#gitDirectory}`, `--work-tree=${this.#workTree}`, ...args], { maxBuffer: 64 * 1024 * 1024 });
+    await run('git', [`--git-dir=${this.#gitDirectory}`, `--work-tree=${this.#workTree}`, ...args], {
+      maxBuffer: 64 * 1024 * 1024,
+    });
   }
 }
 

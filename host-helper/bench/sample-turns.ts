@@ -10,7 +10,14 @@ import { median, percentile, rounded } from './statistics.ts';
 
 export interface SampleTurns {
   readonly runs: number;
-  readonly turns: readonly { readonly turn: number; readonly label: string; readonly class: string; readonly bytes: number; readonly heldMs: number; readonly inspectMs: number }[];
+  readonly turns: readonly {
+    readonly turn: number;
+    readonly label: string;
+    readonly class: string;
+    readonly bytes: number;
+    readonly heldMs: number;
+    readonly inspectMs: number;
+  }[];
   readonly heldMs: { readonly p50: number; readonly p95: number };
   readonly inspectMs: { readonly p50: number; readonly p95: number };
   /** Share of the agent's turns that needed no checkpoint of files or processes. */
@@ -20,11 +27,18 @@ export interface SampleTurns {
   readonly withProcesses: boolean;
 }
 
-export async function measureSampleTurns(helper: HelperProcess, directory: string, runs: number): Promise<SampleTurns> {
+export async function measureSampleTurns(
+  helper: HelperProcess,
+  directory: string,
+  runs: number,
+): Promise<SampleTurns> {
   const { client } = helper;
   const watched = await watchState(client);
   const approvals = await answerApprovals(client, () => 'allow');
-  const byTurn = new Map<number, { label: string; class: string; bytes: number[]; heldMs: number[]; inspectMs: number[] }>();
+  const byTurn = new Map<
+    number,
+    { label: string; class: string; bytes: number[]; heldMs: number[]; inspectMs: number[] }
+  >();
   const rewinds: number[] = [];
   const branches: number[] = [];
   let withProcesses = false;
@@ -32,10 +46,21 @@ export async function measureSampleTurns(helper: HelperProcess, directory: strin
     const workspace = join(directory, `sample-${run}`);
     await mkdir(workspace);
     await createSampleRepository(workspace);
-    const { sessionId } = await client.request('session/start', { workspace, agent: 'pi', prompt: samplePrompt, upstream: 'scripted' });
+    const { sessionId } = await client.request('session/start', {
+      workspace,
+      agent: 'pi',
+      prompt: samplePrompt,
+      upstream: 'scripted',
+    });
     const session = await untilFinished(watched, sessionId, 240_000);
     for (const turn of session.turns.filter((each) => each.kind === 'agent')) {
-      const row = byTurn.get(turn.id) ?? { label: turn.label, class: turn.effectClass ?? '?', bytes: [], heldMs: [], inspectMs: [] };
+      const row = byTurn.get(turn.id) ?? {
+        label: turn.label,
+        class: turn.effectClass ?? '?',
+        bytes: [],
+        heldMs: [],
+        inspectMs: [],
+      };
       row.bytes.push(turn.checkpoint?.bytesStored ?? 0);
       row.heldMs.push(turn.checkpoint?.heldMs ?? 0);
       row.inspectMs.push(turn.checkpoint?.inspectMs ?? 0);
@@ -43,10 +68,19 @@ export async function measureSampleTurns(helper: HelperProcess, directory: strin
     }
     const target = session.turns.find((turn) => turn.checkpoint?.hasProcesses === true) ?? session.turns[2];
     if (target) {
-      const rewound = await client.request('rewind', { sessionId, turn: target.id, resume: false, conflicts: 'take-theirs' });
+      const rewound = await client.request('rewind', {
+        sessionId,
+        turn: target.id,
+        resume: false,
+        conflicts: 'take-theirs',
+      });
       withProcesses ||= rewound.restoredProcesses;
       rewinds.push(rewound.tookMs);
-      const branch = await client.request('branch', { sessionId, turn: target.id, prompt: alternativePrompt });
+      const branch = await client.request('branch', {
+        sessionId,
+        turn: target.id,
+        prompt: alternativePrompt,
+      });
       branches.push(branch.tookMs);
       await client.request('session/remove', { sessionId: branch.sessionId });
     }

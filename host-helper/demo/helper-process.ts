@@ -17,12 +17,19 @@ export interface CliResult {
 }
 
 /** Runs `turntable ARGS`. */
-export async function turntable(args: readonly string[], env: Readonly<Record<string, string>> = {}): Promise<CliResult> {
+export async function turntable(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+): Promise<CliResult> {
   const child = spawn(process.execPath, [cliPath(), ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
-  const [stdout, stderr, [code]] = await Promise.all([text(child.stdout), text(child.stderr), once(child, 'exit')]);
+  const [stdout, stderr, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'exit'),
+  ]);
   return { code: typeof code === 'number' ? code : 1, stdout, stderr };
 }
 
@@ -43,8 +50,12 @@ export class HelperProcess implements AsyncDisposable {
 
   static async up(stateDirectory: string): Promise<HelperProcess> {
     const result = await turntable(['up', '--state-dir', stateDirectory]);
-    if (result.code !== 0) throw new Error(`The helper did not start:\n${result.stderr.trim() || result.stdout.trim()}`);
-    return new HelperProcess(stateDirectory, await connectHelper(placeOf({ stateDir: stateDirectory }).socketPath));
+    if (result.code !== 0)
+      throw new Error(`The helper did not start:\n${result.stderr.trim() || result.stdout.trim()}`);
+    return new HelperProcess(
+      stateDirectory,
+      await connectHelper(placeOf({ stateDir: stateDirectory }).socketPath),
+    );
   }
 
   async down(): Promise<void> {

@@ -60,7 +60,11 @@ interface Editor extends AsyncDisposable {
   readonly where: string;
 }
 
-async function openEditor(options: EditorOptions, workspace: string, settings: Record<string, string>): Promise<Editor> {
+async function openEditor(
+  options: EditorOptions,
+  workspace: string,
+  settings: Record<string, string>,
+): Promise<Editor> {
   const vsix = join(productRoot, 'dist', 'turntable.vsix');
   const desktop = desktopCode();
   if (desktop !== undefined) return openDesktop(desktop, vsix, workspace, options.directory, settings);
@@ -78,7 +82,10 @@ async function openEditor(options: EditorOptions, workspace: string, settings: R
     password,
     ...(options.port === undefined ? {} : { port: options.port }),
   });
-  return { where: `${server.url}\n  password       ${password}`, [Symbol.asyncDispose]: () => server[Symbol.asyncDispose]() };
+  return {
+    where: `${server.url}\n  password       ${password}`,
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
 }
 
 /** A VS Code window of its own: the person's settings and extensions are not touched. */
@@ -93,7 +100,10 @@ async function openDesktop(
   const own = ['--user-data-dir', join(data, 'data'), '--extensions-dir', join(data, 'extensions')];
   await mkdir(join(data, 'data', 'User'), { recursive: true });
   await writeFile(join(data, 'data', 'User', 'settings.json'), JSON.stringify(settings, undefined, 2));
-  const [installed] = await once(spawn(code, [...own, '--install-extension', vsix, '--force'], { stdio: 'inherit' }), 'exit');
+  const [installed] = await once(
+    spawn(code, [...own, '--install-extension', vsix, '--force'], { stdio: 'inherit' }),
+    'exit',
+  );
   if (installed !== 0) throw new Error(`${code} could not install ${vsix}`);
   const [opened] = await once(spawn(code, [...own, '--new-window', workspace], { stdio: 'inherit' }), 'exit');
   if (opened !== 0) throw new Error(`${code} could not open ${workspace}`);
@@ -111,11 +121,18 @@ function desktopCode(): string | undefined {
 }
 
 /** The session of an earlier run goes on; otherwise a new one starts. */
-async function sampleSession(helper: HelperProcess, options: EditorOptions, workspace: string): Promise<string> {
+async function sampleSession(
+  helper: HelperProcess,
+  options: EditorOptions,
+  workspace: string,
+): Promise<string> {
   const watched = await watchState(helper.client);
-  const earlier = Object.values(watched.subscription.state.sessions).find((session) => session.workspace === workspace && !session.origin);
+  const earlier = Object.values(watched.subscription.state.sessions).find(
+    (session) => session.workspace === workspace && !session.origin,
+  );
   if (earlier) {
-    if (earlier.status === 'stopped') await helper.client.request('session/resume', { sessionId: earlier.id });
+    if (earlier.status === 'stopped')
+      await helper.client.request('session/resume', { sessionId: earlier.id });
     return earlier.id;
   }
   const { sessionId } = await helper.client.request('session/start', {

@@ -48,11 +48,16 @@ export async function runOnce(options: OnceOptions): Promise<number> {
   }
 
   say('');
-  for (const check of checks.all) say(`  ${check.held ? '✓' : '✗'} ${check.claim}${check.detail === undefined ? '' : `: ${check.detail}`}`);
+  for (const check of checks.all)
+    say(`  ${check.held ? '✓' : '✗'} ${check.claim}${check.detail === undefined ? '' : `: ${check.detail}`}`);
   const tookMs = Math.round(performance.now() - startedMs);
-  say(`\n${checks.all.length - checks.failed.length} of ${checks.all.length} claims held in ${(tookMs / 1000).toFixed(1)} s`);
+  say(
+    `\n${checks.all.length - checks.failed.length} of ${checks.all.length} claims held in ${(tookMs / 1000).toFixed(1)} s`,
+  );
   const ok = checks.failed.length === 0;
-  process.stdout.write(JSON.stringify({ ok, tookMs, claims: checks.all.length, failed: checks.failed, ...summary }) + '\n');
+  process.stdout.write(
+    JSON.stringify({ ok, tookMs, claims: checks.all.length, failed: checks.failed, ...summary }) + '\n',
+  );
   return ok ? 0 : 1;
 }
 
@@ -116,16 +121,31 @@ async function checkSession(
   const turns = session.turns.filter((turn) => turn.kind === 'agent');
   checks.claim('the agent finished', session.agent.status === 'finished', session.agent.detail);
   checks.claim('there are at least eight turns', turns.length >= 8, `${turns.length} turns`);
-  checks.claim('every turn can be restored', turns.every((turn) => turn.checkpoint?.restorable === true), notRestorable(turns));
-  checks.claim('some turns needed no checkpoint', turns.some((turn) => turn.effectClass === 'none'));
+  checks.claim(
+    'every turn can be restored',
+    turns.every((turn) => turn.checkpoint?.restorable === true),
+    notRestorable(turns),
+  );
+  checks.claim(
+    'some turns needed no checkpoint',
+    turns.some((turn) => turn.effectClass === 'none'),
+  );
   checks.claim('the push was asked about and answered', asked >= 1);
   checks.equal("the developer's folder is untouched", await treeDigest(workspace), before);
   const { intact } = await client.request('audit', { sessionId: session.id });
   checks.claim('the audit chain is intact', intact);
 
-  const server = turns.find((turn) => turn.effects?.processes.survivors.some((each) => each.startedInTurn && each.ports.includes(5173)));
-  const tool = turns.find((turn) => turn.effects?.files.entries.some((each) => each.path.startsWith('/usr/local/bin/') && each.change === 'added'));
-  const removal = turns.find((turn) => turn.effects?.files.entries.some((each) => each.path.startsWith(workspace) && each.change === 'removed'));
+  const server = turns.find((turn) =>
+    turn.effects?.processes.survivors.some((each) => each.startedInTurn && each.ports.includes(5173)),
+  );
+  const tool = turns.find((turn) =>
+    turn.effects?.files.entries.some(
+      (each) => each.path.startsWith('/usr/local/bin/') && each.change === 'added',
+    ),
+  );
+  const removal = turns.find((turn) =>
+    turn.effects?.files.entries.some((each) => each.path.startsWith(workspace) && each.change === 'removed'),
+  );
   checks.claim('the dev server was seen to outlive its turn, with its port', server !== undefined);
   checks.claim('the tool in a system directory was seen', tool !== undefined);
   checks.claim('the deleted file was seen', removal !== undefined);
@@ -142,49 +162,103 @@ async function checkRewind(
 ): Promise<number> {
   const { id } = session;
   const removed = removal.effects?.files.entries.find((each) => each.change === 'removed')?.path ?? '';
-  const toolPath = tool.effects?.files.entries.find((each) => each.path.startsWith('/usr/local/bin/'))?.path ?? '';
+  const toolPath =
+    tool.effects?.files.entries.find((each) => each.path.startsWith('/usr/local/bin/'))?.path ?? '';
   const preview = await client.request('rewind/preview', { sessionId: id, turn: server.id });
-  checks.claim('the preview names the deleted file', preview.changes.some((each) => each.path === removed));
+  checks.claim(
+    'the preview names the deleted file',
+    preview.changes.some((each) => each.path === removed),
+  );
 
   say(`\nrewind to turn ${server.id} (${server.label}) …`);
   const back = await client.request('rewind', { sessionId: id, turn: server.id, resume: false });
   for (const note of back.notes) say(`  note: ${note}`);
   checks.claim('the deleted file is back', await succeeds(client, id, ['test', '-e', removed]));
-  checks.claim('the tool is gone from the system directory', !(await succeeds(client, id, ['test', '-e', toolPath])));
+  checks.claim(
+    'the tool is gone from the system directory',
+    !(await succeeds(client, id, ['test', '-e', toolPath])),
+  );
   if (processes) {
-    checks.claim('the dev server came back and answers', back.restoredProcesses && (await serverAnswers(client, id)));
+    checks.claim(
+      'the dev server came back and answers',
+      back.restoredProcesses && (await serverAnswers(client, id)),
+    );
   }
 
   say(`undo: rewind to turn ${back.safetyTurn} …`);
-  const undone = await client.request('rewind', { sessionId: id, turn: back.safetyTurn, resume: false, conflicts: 'take-theirs' });
+  const undone = await client.request('rewind', {
+    sessionId: id,
+    turn: back.safetyTurn,
+    resume: false,
+    conflicts: 'take-theirs',
+  });
   checks.claim('the undo removed the file again', !(await succeeds(client, id, ['test', '-e', removed])));
   checks.claim('the undo brought the tool back', await succeeds(client, id, ['test', '-x', toolPath]));
-  if (processes) checks.claim('the undo brought the later dev server back', undone.restoredProcesses, undone.notes.join('; '));
+  if (processes)
+    checks.claim(
+      'the undo brought the later dev server back',
+      undone.restoredProcesses,
+      undone.notes.join('; '),
+    );
   const now = watched.subscription.state.sessions[id];
   checks.claim('the turns set aside are kept', (now?.turns.length ?? 0) >= session.turns.length);
   return back.tookMs;
 }
 
-async function checkBranch(client: Client, watched: WatchedState, { session, server, tool }: Facts, checks: Checks): Promise<number> {
+async function checkBranch(
+  client: Client,
+  watched: WatchedState,
+  { session, server, tool }: Facts,
+  checks: Checks,
+): Promise<number> {
   say(`\nbranch from turn ${server.id} with a new instruction …`);
-  const toolPath = tool.effects?.files.entries.find((each) => each.path.startsWith('/usr/local/bin/'))?.path ?? '';
-  const branch = await client.request('branch', { sessionId: session.id, turn: server.id, prompt: alternativePrompt });
+  const toolPath =
+    tool.effects?.files.entries.find((each) => each.path.startsWith('/usr/local/bin/'))?.path ?? '';
+  const branch = await client.request('branch', {
+    sessionId: session.id,
+    turn: server.id,
+    prompt: alternativePrompt,
+  });
   for (const note of branch.notes) say(`  note: ${note}`);
   const branched = await untilFinished(watched, branch.sessionId, agentTimeoutMs);
   say(turnTable(branched));
   const own = branched.turns.filter((turn) => turn.id > server.id && turn.kind === 'agent');
-  checks.claim('the branch went its own way', own.length > 0 && branched.agent.status === 'finished', branched.agent.detail);
-  const changed = own.flatMap((turn) => turn.effects?.files.entries ?? []).find((each) => each.change === 'added' && each.agentState !== true);
-  checks.claim('the branch made something that the first session does not have', changed !== undefined && !(await succeeds(client, session.id, ['test', '-e', changed.path])));
-  checks.claim('the first session went on undisturbed', await succeeds(client, session.id, ['test', '-x', toolPath]));
-  checks.claim('the branch does not have what the first did later', !(await succeeds(client, branch.sessionId, ['test', '-e', toolPath])));
+  checks.claim(
+    'the branch went its own way',
+    own.length > 0 && branched.agent.status === 'finished',
+    branched.agent.detail,
+  );
+  const changed = own
+    .flatMap((turn) => turn.effects?.files.entries ?? [])
+    .find((each) => each.change === 'added' && each.agentState !== true);
+  checks.claim(
+    'the branch made something that the first session does not have',
+    changed !== undefined && !(await succeeds(client, session.id, ['test', '-e', changed.path])),
+  );
+  checks.claim(
+    'the first session went on undisturbed',
+    await succeeds(client, session.id, ['test', '-x', toolPath]),
+  );
+  checks.claim(
+    'the branch does not have what the first did later',
+    !(await succeeds(client, branch.sessionId, ['test', '-e', toolPath])),
+  );
   return branch.tookMs;
 }
 
-async function checkApply(client: Client, { session }: Facts, workspace: string, before: string, checks: Checks): Promise<void> {
+async function checkApply(
+  client: Client,
+  { session }: Facts,
+  workspace: string,
+  before: string,
+  checks: Checks,
+): Promise<void> {
   checks.equal("the developer's folder is still untouched", await treeDigest(workspace), before);
   const applied = await client.request('apply', { sessionId: session.id, conflicts: 'keep-mine' });
-  checks.claim('apply carried the changes into the folder', applied.applied.length > 0 && (await treeDigest(workspace)) !== before);
+  checks.claim(
+    'apply carried the changes into the folder',
+    applied.applied.length > 0 && (await treeDigest(workspace)) !== before,
+  );
   const undone = await client.request('apply/undo', { sessionId: session.id, undoId: applied.undoId });
   checks.equal('undoing it touched the same paths', undone.restored.length, applied.applied.length);
 }
@@ -194,7 +268,8 @@ async function succeeds(client: Client, sessionId: string, argv: string[]): Prom
 }
 
 async function serverAnswers(client: Client, sessionId: string): Promise<boolean> {
-  const script = "fetch('http://127.0.0.1:5173/').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))";
+  const script =
+    "fetch('http://127.0.0.1:5173/').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))";
   return succeeds(client, sessionId, [process.execPath, '-e', script]);
 }
 

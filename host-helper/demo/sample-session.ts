@@ -9,7 +9,11 @@ import type { Approval, RootState, SessionState } from '../protocol/state.ts';
 export interface WatchedState {
   readonly subscription: StateSubscription;
   /** Resolves with the first state for which `test` holds; rejects after `timeoutMs` naming `what`. */
-  until<Value>(what: string, timeoutMs: number, test: (state: RootState) => Value | undefined): Promise<Value>;
+  until<Value>(
+    what: string,
+    timeoutMs: number,
+    test: (state: RootState) => Value | undefined,
+  ): Promise<Value>;
 }
 
 export async function watchState(client: Client): Promise<WatchedState> {
@@ -62,7 +66,9 @@ export async function answerApprovals(
       if (approval.state !== 'pending' || asked.has(approval.id)) continue;
       asked.set(approval.id, approval);
       // Somebody else may have been quicker, or the caller is gone: both are fine.
-      client.request('approval/answer', { id: approval.id, decision: decide(approval), scope: 'once' }).catch(() => {});
+      client
+        .request('approval/answer', { id: approval.id, decision: decide(approval), scope: 'once' })
+        .catch(() => {});
     }
   });
   return {
@@ -74,13 +80,18 @@ export async function answerApprovals(
 }
 
 /** The session once its agent has ended and its last turn is closed. */
-export function untilFinished(watched: WatchedState, sessionId: string, timeoutMs: number): Promise<SessionState> {
+export function untilFinished(
+  watched: WatchedState,
+  sessionId: string,
+  timeoutMs: number,
+): Promise<SessionState> {
   return watched.until(`session ${sessionId} to finish`, timeoutMs, (state) => {
     const session = state.sessions[sessionId];
     if (!session) throw new Error(`session ${sessionId} is gone`);
     if (session.status === 'failed') throw new Error(`session ${sessionId} failed: ${session.detail ?? ''}`);
     const ended = session.agent.status === 'finished' || session.agent.status === 'failed';
-    const settled = session.turns.every((turn) => turn.state === 'closed') && session.turns.at(-1)?.id === session.head;
+    const settled =
+      session.turns.every((turn) => turn.state === 'closed') && session.turns.at(-1)?.id === session.head;
     return ended && settled ? session : undefined;
   });
 }

@@ -32,7 +32,9 @@ if (values.help) {
 }
 
 if (process.getuid?.() !== 0) {
-  process.stderr.write('The host helper needs root: it is started through sudo, which may ask for your password.\n');
+  process.stderr.write(
+    'The host helper needs root: it is started through sudo, which may ask for your password.\n',
+  );
 }
 
 if (values.once) {
@@ -46,7 +48,10 @@ if (values.once) {
   }
 } else {
   process.exitCode = await runInEditor({
-    directory: join(process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? '/var/tmp', '.local', 'state'), 'turntable-sample'),
+    directory: join(
+      process.env['XDG_STATE_HOME'] ?? join(process.env['HOME'] ?? '/var/tmp', '.local', 'state'),
+      'turntable-sample',
+    ),
     agent: values.agent,
     upstream: values.upstream,
     port: values.port === undefined ? undefined : Number.parseInt(values.port, 10),

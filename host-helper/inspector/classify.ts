@@ -62,7 +62,12 @@ export function planCheckpoint(input: ClassifyInput): Plan {
 function planProcesses(input: ClassifyInput): Plan['processes'] {
   if (input.survivors.length === 0) return 'none';
   const { versioned } = input;
-  if (!versioned || !input.imageStillFits || input.alsoUncertain.length > 0 || input.observation.dropped > 0) {
+  if (
+    !versioned ||
+    !input.imageStillFits ||
+    input.alsoUncertain.length > 0 ||
+    input.observation.dropped > 0
+  ) {
     return 'dump';
   }
   const same = versioned.size === input.survivors.length;

@@ -3,7 +3,14 @@
  * book-keeping marked. Pure.
  */
 
-import { limits, type ChangedPath, type Effects, type Executed, type ReachedHost, type Survivor } from '../protocol/state.ts';
+import {
+  limits,
+  type ChangedPath,
+  type Effects,
+  type Executed,
+  type ReachedHost,
+  type Survivor,
+} from '../protocol/state.ts';
 import type { FileChange } from '../store/store.ts';
 import type { LiveProcess, Observation } from './sentry.ts';
 import { ranSince, type RunCounts } from './survivors.ts';

@@ -14,7 +14,8 @@ export async function listeningPorts(pids: readonly number[]): Promise<Map<numbe
   if (first === undefined) return ports;
   const portByInode = new Map<string, number>();
   for (const family of ['tcp', 'tcp6']) {
-    for (const [inode, port] of await listeningInodes(`/proc/${first}/net/${family}`)) portByInode.set(inode, port);
+    for (const [inode, port] of await listeningInodes(`/proc/${first}/net/${family}`))
+      portByInode.set(inode, port);
   }
   if (portByInode.size === 0) return ports;
   await Promise.all(
@@ -24,7 +25,11 @@ export async function listeningPorts(pids: readonly number[]): Promise<Map<numbe
         const port = portByInode.get(inode);
         if (port !== undefined) found.add(port);
       }
-      if (found.size > 0) ports.set(pid, [...found].sort((a, b) => a - b));
+      if (found.size > 0)
+        ports.set(
+          pid,
+          [...found].sort((a, b) => a - b),
+        );
     }),
   );
   return ports;
@@ -38,7 +43,8 @@ async function listeningInodes(path: string): Promise<[string, number][]> {
     const fields = line.trim().split(/\s+/);
     const port = Number.parseInt(fields[1]?.split(':')[1] ?? '', 16);
     const inode = fields[9];
-    if (fields[3] === listenState && inode !== undefined && Number.isInteger(port)) inodes.push([inode, port]);
+    if (fields[3] === listenState && inode !== undefined && Number.isInteger(port))
+      inodes.push([inode, port]);
   }
   return inodes;
 }

@@ -57,7 +57,9 @@ export class SentryKeeper implements AsyncDisposable {
     try {
       await this.#launch(false);
     } catch (error) {
-      await this.#died(`it could not be started again: ${error instanceof Error ? error.message : String(error)}`);
+      await this.#died(
+        `it could not be started again: ${error instanceof Error ? error.message : String(error)}`,
+      );
     }
   }
 

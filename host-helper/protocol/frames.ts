@@ -57,6 +57,8 @@ function parseJson(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch (cause) {
-    throw new TurntableError('parseError', 'The frame is not JSON: send one JSON text per message.', { cause });
+    throw new TurntableError('parseError', 'The frame is not JSON: send one JSON text per message.', {
+      cause,
+    });
   }
 }

@@ -45,7 +45,11 @@ export const methods = {
   },
   doctor: { params: z.object({}), result: z.object({ features: z.array(featureSchema) }) },
   'helper/stop': {
-    params: z.object({ /** Stop sessions too (default), or leave their sandboxes to be adopted. */ sessions: z.boolean().optional() }),
+    params: z.object({
+      /** Stop sessions too (default), or leave their sandboxes to be adopted. */ sessions: z
+        .boolean()
+        .optional(),
+    }),
     result: z.object({}),
   },
   'session/start': {
@@ -146,8 +150,19 @@ export const methods = {
     }),
   },
   branch: {
-    params: z.object({ sessionId, turn, prompt: prompt.optional(), resume: z.boolean().optional(), title: z.string().max(200).optional() }),
-    result: z.object({ sessionId, restoredProcesses: z.boolean(), tookMs: z.number(), notes: z.array(z.string()) }),
+    params: z.object({
+      sessionId,
+      turn,
+      prompt: prompt.optional(),
+      resume: z.boolean().optional(),
+      title: z.string().max(200).optional(),
+    }),
+    result: z.object({
+      sessionId,
+      restoredProcesses: z.boolean(),
+      tookMs: z.number(),
+      notes: z.array(z.string()),
+    }),
   },
   'apply/preview': {
     params: z.object({ sessionId }),
@@ -185,7 +200,10 @@ export const methods = {
     result: z.object({ approval: approvalSchema }),
   },
   audit: {
-    params: z.object({ sessionId: sessionId.optional(), limit: z.number().int().positive().max(10_000).optional() }),
+    params: z.object({
+      sessionId: sessionId.optional(),
+      limit: z.number().int().positive().max(10_000).optional(),
+    }),
     result: z.object({
       entries: z.array(
         z.object({
@@ -203,13 +221,24 @@ export const methods = {
   },
   /** Attach to the agent's terminal; `terminal/data` notifications follow. */
   'terminal/attach': {
-    params: z.object({ sessionId, columns: z.number().int().min(1).max(1000), rows: z.number().int().min(1).max(1000) }),
+    params: z.object({
+      sessionId,
+      columns: z.number().int().min(1).max(1000),
+      rows: z.number().int().min(1).max(1000),
+    }),
     result: z.object({ /** Base64: what the screen has shown lately. */ backlog: z.string() }),
   },
   'terminal/detach': { params: z.object({ sessionId }), result: z.object({}) },
-  'terminal/input': { params: z.object({ sessionId, /** Base64. */ data: z.string().max(1_400_000) }), result: z.object({}) },
+  'terminal/input': {
+    params: z.object({ sessionId, /** Base64. */ data: z.string().max(1_400_000) }),
+    result: z.object({}),
+  },
   'terminal/resize': {
-    params: z.object({ sessionId, columns: z.number().int().min(1).max(1000), rows: z.number().int().min(1).max(1000) }),
+    params: z.object({
+      sessionId,
+      columns: z.number().int().min(1).max(1000),
+      rows: z.number().int().min(1).max(1000),
+    }),
     result: z.object({}),
   },
 } as const;

@@ -99,7 +99,9 @@ function without<Value>(record: Record<string, Value>, key: string): Record<stri
   return Object.fromEntries(Object.entries(record).filter(([each]) => each !== key));
 }
 
-function withoutUndefined<Patch extends object>(patch: Patch): { [Key in keyof Patch]: Exclude<Patch[Key], undefined> } {
+function withoutUndefined<Patch extends object>(
+  patch: Patch,
+): { [Key in keyof Patch]: Exclude<Patch[Key], undefined> } {
   return Object.fromEntries(Object.entries(patch).filter(([, value]) => value !== undefined)) as {
     [Key in keyof Patch]: Exclude<Patch[Key], undefined>;
   };

@@ -11,7 +11,10 @@ type ApplyHandlers = Pick<Handlers, 'apply/preview' | 'apply' | 'apply/undo'>;
 
 const shownItems = limits.changedPaths * 50;
 
-export function createApplyHandlers(parts: SessionParts, find: (sessionId: string) => Session): ApplyHandlers {
+export function createApplyHandlers(
+  parts: SessionParts,
+  find: (sessionId: string) => Session,
+): ApplyHandlers {
   const { apply } = parts.store;
   return {
     'apply/preview': async ({ sessionId }) => {
@@ -19,7 +22,9 @@ export function createApplyHandlers(parts: SessionParts, find: (sessionId: strin
       const version = await versionToApply(session);
       const items = await apply.previewApply({ version, roots: session.runtime.sandbox.roots });
       return {
-        changes: items.slice(0, shownItems).map(({ path, change, kind, sizeBytes }) => ({ path, change, kind, sizeBytes })),
+        changes: items
+          .slice(0, shownItems)
+          .map(({ path, change, kind, sizeBytes }) => ({ path, change, kind, sizeBytes })),
         conflicts: pathsWith(items, ['conflict', 'unsupported']),
         merged: pathsWith(items, ['merged']),
       };
@@ -48,7 +53,11 @@ export function createApplyHandlers(parts: SessionParts, find: (sessionId: strin
     },
     'apply/undo': async ({ sessionId, undoId }, context) => {
       const { restored } = await apply.undoApply(sessionId, undoId);
-      await parts.authority.audit.append('apply.undone', sessionId, { by: context.clientName, undoId, count: restored.length });
+      await parts.authority.audit.append('apply.undone', sessionId, {
+        by: context.clientName,
+        undoId,
+        count: restored.length,
+      });
       return { restored: [...restored] };
     },
   };
@@ -60,7 +69,10 @@ function versionToApply(session: Session): Promise<FileVersionId> {
       ? (await session.checkpointer.look(session.runtime.sandbox)).version
       : session.checkpointer.fileVersion;
     if (version === undefined) {
-      throw new TurntableError('notRestorable', 'This session has no checkpoint yet: wait for its first turn to end.');
+      throw new TurntableError(
+        'notRestorable',
+        'This session has no checkpoint yet: wait for its first turn to end.',
+      );
     }
     return version;
   });

@@ -25,18 +25,27 @@ export async function branch(
     {
       ...origin.record,
       id: newId('s'),
-      title: request.title ?? (request.prompt === undefined ? `${origin.record.title} (branch)` : firstLine(request.prompt)),
+      title:
+        request.title ??
+        (request.prompt === undefined ? `${origin.record.title} (branch)` : firstLine(request.prompt)),
       origin: { sessionId: origin.id, turn: request.turn },
       createdAt: Date.now(),
       head: request.turn,
       status: 'running',
       furniture: [],
-      agent: { name: origin.record.agent.name, status: origin.record.agent.name === 'none' ? 'none' : 'stopped' },
+      agent: {
+        name: origin.record.agent.name,
+        status: origin.record.agent.name === 'none' ? 'none' : 'stopped',
+      },
     },
     origin.env,
   );
   parts.store.metadata.putSession(session.id, JSON.stringify(session.record));
-  const intent = parts.store.metadata.beginIntent('branch', session.id, JSON.stringify({ from: origin.id, turn: request.turn }));
+  const intent = parts.store.metadata.beginIntent(
+    'branch',
+    session.id,
+    JSON.stringify({ from: origin.id, turn: request.turn }),
+  );
   try {
     for (const turn of lineOf({ turns: origin.turns.all }, request.turn)) {
       const checkpoint = parts.store.metadata.checkpointOf(origin.id, turn.id);
@@ -58,7 +67,12 @@ export async function branch(
       prompt: request.prompt,
     });
     parts.store.metadata.endIntent(intent);
-    return { session, restoredProcesses: restored.processes, tookMs: performance.now() - startedMs, notes: restored.notes };
+    return {
+      session,
+      restoredProcesses: restored.processes,
+      tookMs: performance.now() - startedMs,
+      notes: restored.notes,
+    };
   } catch (error) {
     if (session.hasRuntime) await session.runtime.destroy().catch(() => {});
     parts.authority.removeSession(session.id);

@@ -116,7 +116,9 @@ export class Checkpointer {
     const observation = await this.#observe(watch);
     this.#pending = carriedOver(observation);
     const known = new Set(
-      observation.live.filter((process) => furniture.includes(process.sandboxPid)).map((process) => processKey(process)),
+      observation.live
+        .filter((process) => furniture.includes(process.sandboxPid))
+        .map((process) => processKey(process)),
     );
     const survivors = survivorsAmong(observation.live, agent?.sandboxPid, known);
     this.#known = new Set(survivors.map(processKey));
@@ -178,7 +180,11 @@ export class Checkpointer {
 
     const before = this.#files;
     const version = work.captured?.version ?? before;
-    if (version === undefined) throw new TurntableError('checkpointFailed', 'There is no first file version yet: stop the session and start it again.');
+    if (version === undefined)
+      throw new TurntableError(
+        'checkpointFailed',
+        'There is no first file version yet: stop the session and start it again.',
+      );
     this.#files = version;
     this.#known = new Set(survivors.map(processKey));
 
@@ -224,7 +230,9 @@ export class Checkpointer {
     };
     const position: Position = {
       ...(image !== undefined && this.#processes ? { imageTurn: this.#processes.turn } : {}),
-      ...(image !== undefined && this.#processes?.agentTag !== undefined ? { agentTag: this.#processes.agentTag } : {}),
+      ...(image !== undefined && this.#processes?.agentTag !== undefined
+        ? { agentTag: this.#processes.agentTag }
+        : {}),
       furniture: observation.live
         .filter((process) => request.furniture.has(processKey(process)))
         .map((process) => process.sandboxPid),
@@ -246,7 +254,8 @@ export class Checkpointer {
 
   async #observe(watch: number): Promise<Observation> {
     const sentry = this.#parts.sentry();
-    if (!sentry) throw new TurntableError('sentryFailed', 'The inspector is not running: see `turntable doctor`.');
+    if (!sentry)
+      throw new TurntableError('sentryFailed', 'The inspector is not running: see `turntable doctor`.');
     const observation = mergeObservations(this.#pending, await sentry.fence(watch));
     this.#pending = undefined;
     return observation;
@@ -257,7 +266,9 @@ export class Checkpointer {
   }
 
   async #imageFits(sandbox: Sandbox): Promise<boolean> {
-    return this.#processes !== undefined && (await stillFit(this.#processes.openFiles, sandbox.supervisorPid));
+    return (
+      this.#processes !== undefined && (await stillFit(this.#processes.openFiles, sandbox.supervisorPid))
+    );
   }
 
   async #work(
@@ -273,18 +284,24 @@ export class Checkpointer {
         return await this.#submit(request, 'processes', () => this.#dump(request, plan, also));
       } catch (error) {
         if (!(error instanceof TurntableError) || error.code !== 'checkpointFailed') throw error;
-        this.#parts.logger.warn('processes could not be dumped; keeping files only', { message: error.message });
+        this.#parts.logger.warn('processes could not be dumped; keeping files only', {
+          message: error.message,
+        });
         this.#processes = undefined;
-        return this.#submit(request, 'files', () => this.#filesOnly(sandbox, plan, `files only: ${error.message}`));
+        return this.#submit(request, 'files', () =>
+          this.#filesOnly(sandbox, plan, `files only: ${error.message}`),
+        );
       }
     }
     const degraded = wantsDump ? `files only: ${noDump ?? 'processes cannot be dumped'}` : undefined;
-    if (plan.dirtyRoots.size === 0) return { captured: undefined, image: undefined, filesMs: 0, processesMs: 0, degraded };
+    if (plan.dirtyRoots.size === 0)
+      return { captured: undefined, image: undefined, filesMs: 0, processesMs: 0, degraded };
     return this.#submit(request, 'files', () => this.#filesOnly(sandbox, plan, degraded));
   }
 
   async #submit(request: CloseRequest, kind: 'files' | 'processes', run: () => Promise<Work>): Promise<Work> {
-    return this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent: request.urgent, run }).done;
+    return this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent: request.urgent, run })
+      .done;
   }
 
   async #filesOnly(sandbox: Sandbox, plan: Plan, degraded: string | undefined): Promise<Work> {
@@ -356,7 +373,11 @@ export class Checkpointer {
     return runCountsOf(this.#survivors(wrote && frozen ? frozen : settled, request));
   }
 
-  async #capture(sandbox: Sandbox, dirtyRoots: ReadonlySet<string>, syncFirst = false): Promise<CaptureResult> {
+  async #capture(
+    sandbox: Sandbox,
+    dirtyRoots: ReadonlySet<string>,
+    syncFirst = false,
+  ): Promise<CaptureResult> {
     const previous = this.#looked ?? this.#files;
     const { files } = this.#parts.store;
     const captured = await files.capture({
@@ -379,7 +400,9 @@ function changedSince(
   known: ReadonlySet<ProcessKey>,
 ): boolean {
   if (survivors.length !== known.size) return true;
-  return survivors.some((process) => !known.has(processKey(process)) || !versioned || ranSince(process, versioned));
+  return survivors.some(
+    (process) => !known.has(processKey(process)) || !versioned || ranSince(process, versioned),
+  );
 }
 
 function reasonFor(

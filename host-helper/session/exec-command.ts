@@ -15,22 +15,39 @@ export async function execCommand(
 ): Promise<ResultOf<'session/exec'>> {
   return session.lock.run(async () => {
     if (!session.runtime.up) {
-      throw new TurntableError('sessionNotRunning', `Session ${session.id} is stopped: \`turntable session resume ${session.id}\` starts it.`);
+      throw new TurntableError(
+        'sessionNotRunning',
+        `Session ${session.id} is stopped: \`turntable session resume ${session.id}\` starts it.`,
+      );
     }
     const { agent } = session.record;
     if (session.agent?.running || session.turns.open) {
-      throw new TurntableError('sessionBusy', `${agent.name} is at work in this session: wait for it, or branch and run the command there.`);
+      throw new TurntableError(
+        'sessionBusy',
+        `${agent.name} is at work in this session: wait for it, or branch and run the command there.`,
+      );
     }
-    const turn = session.turns.begin({ kind: 'command', label: request.argv.join(' ').slice(0, 200), parent: session.record.head });
+    const turn = session.turns.begin({
+      kind: 'command',
+      label: request.argv.join(' ').slice(0, 200),
+      parent: session.record.head,
+    });
     const stdout = new Collected();
     const stderr = new Collected();
     let exitCode: number;
-    const over = AbortSignal.any([signal, ...(request.timeoutMs === undefined ? [] : [AbortSignal.timeout(request.timeoutMs)])]);
+    const over = AbortSignal.any([
+      signal,
+      ...(request.timeoutMs === undefined ? [] : [AbortSignal.timeout(request.timeoutMs)]),
+    ]);
     const spawn = (): Promise<SandboxChild> =>
       session.runtime.sandbox.spawn({
         argv: request.argv,
         cwd: request.cwd ?? session.record.workspace,
-        env: { ...sandboxEnvironment(session.record.home, session.parts.agents.nodePath), TERM: 'dumb', ...request.env },
+        env: {
+          ...sandboxEnvironment(session.record.home, session.parts.agents.nodePath),
+          TERM: 'dumb',
+          ...request.env,
+        },
         terminal: undefined,
         stdin: Buffer.from(request.stdin ?? ''),
       });

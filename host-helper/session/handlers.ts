@@ -26,8 +26,11 @@ export interface HandlersOptions {
 export function createHandlers(options: HandlersOptions): Handlers {
   const { parts, registry } = options;
   const attachments = new TerminalAttachments();
-  const progress = <Value>(label: string, sessionId: string | undefined, work: () => Promise<Value>): Promise<Value> =>
-    withProgress(parts.dispatch, label, sessionId, work);
+  const progress = <Value>(
+    label: string,
+    sessionId: string | undefined,
+    work: () => Promise<Value>,
+  ): Promise<Value> => withProgress(parts.dispatch, label, sessionId, work);
 
   return {
     doctor: async () => ({ features: await options.features() }),
@@ -73,7 +76,10 @@ export function createHandlers(options: HandlersOptions): Handlers {
       const status = await parts.store.files.stat(fileVersion, roots, path);
       // Base64 must fit a frame.
       if (status.sizeBytes > limits.frameBytes * 0.7) {
-        throw new TurntableError('frameTooLarge', `${path} is too large to show (${status.sizeBytes} bytes): open it in the session's folder.`);
+        throw new TurntableError(
+          'frameTooLarge',
+          `${path} is too large to show (${status.sizeBytes} bytes): open it in the session's folder.`,
+        );
       }
       const content = await parts.store.files.read(fileVersion, roots, path);
       return { content: Buffer.from(content).toString('base64'), mode: status.mode, mtimeMs: status.mtimeMs };
@@ -87,13 +93,25 @@ export function createHandlers(options: HandlersOptions): Handlers {
     'rewind/preview': ({ sessionId, turn }) => previewRewind(registry.get(sessionId), turn),
     rewind: async (params, context) => {
       const session = registry.get(params.sessionId);
-      const result = await progress(`Rewinding to turn ${params.turn}`, session.id, () => rewind(session, params));
-      await parts.authority.audit.append('session.rewound', session.id, { to: params.turn, by: context.clientName, ...result });
+      const result = await progress(`Rewinding to turn ${params.turn}`, session.id, () =>
+        rewind(session, params),
+      );
+      await parts.authority.audit.append('session.rewound', session.id, {
+        to: params.turn,
+        by: context.clientName,
+        ...result,
+      });
       return result;
     },
     branch: async (params, context) => {
-      const result = await progress(`Branching from turn ${params.turn}`, params.sessionId, () => registry.branch(params));
-      await parts.authority.audit.append('session.branched', params.sessionId, { from: params.turn, to: result.sessionId, by: context.clientName });
+      const result = await progress(`Branching from turn ${params.turn}`, params.sessionId, () =>
+        registry.branch(params),
+      );
+      await parts.authority.audit.append('session.branched', params.sessionId, {
+        from: params.turn,
+        to: result.sessionId,
+        by: context.clientName,
+      });
       return result;
     },
     ...createApplyHandlers(parts, (id): Session => registry.get(id)),
@@ -109,14 +127,20 @@ export function createHandlers(options: HandlersOptions): Handlers {
     }),
     audit: async ({ sessionId, limit }) => {
       const { audit } = parts.authority;
-      const records = await audit.read({ ...(sessionId === undefined ? {} : { sessionId }), limit: limit ?? 200 });
+      const records = await audit.read({
+        ...(sessionId === undefined ? {} : { sessionId }),
+        limit: limit ?? 200,
+      });
       const { intact } = await audit.verify();
       return { entries: records.map((record) => ({ ...record, data: { ...record.data } })), intact };
     },
     'terminal/attach': ({ sessionId, columns, rows }, context) => {
       const session = registry.get(sessionId);
       if (!session.agent) {
-        throw new TurntableError('agentMissing', 'This session has no agent, so it has no terminal: run commands with `turntable exec`.');
+        throw new TurntableError(
+          'agentMissing',
+          'This session has no agent, so it has no terminal: run commands with `turntable exec`.',
+        );
       }
       const { terminal } = session.agent;
       const backlog = Buffer.from(terminal.backlog).toString('base64');

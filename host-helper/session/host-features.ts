@@ -25,7 +25,11 @@ export async function hostFeatures(options: HostFeaturesOptions): Promise<Featur
       ? { name: 'sandbox', status: 'ok', detail: 'runc, overlays and network namespaces work' }
       : { name: 'sandbox', status: 'missing', detail: probe.run, next: setUp },
     probe.dump === undefined
-      ? { name: 'processes', status: 'ok', detail: 'CRIU dumps and restores a process with a listening socket' }
+      ? {
+          name: 'processes',
+          status: 'ok',
+          detail: 'CRIU dumps and restores a process with a listening socket',
+        }
       : { name: 'processes', status: 'degraded', detail: `files only: ${probe.dump}`, next: setUp },
     ...sentryFeatures(options.sentry),
     await diskFeature(options.stateDirectory),
@@ -35,19 +39,39 @@ export async function hostFeatures(options: HostFeaturesOptions): Promise<Featur
 
 function sentryFeatures(sentry: Sentry | undefined): Feature[] {
   if (!sentry) {
-    return [{ name: 'inspector', status: 'missing', detail: 'the sentry does not run: sessions cannot be guarded', next: setUp }];
+    return [
+      {
+        name: 'inspector',
+        status: 'missing',
+        detail: 'the sentry does not run: sessions cannot be guarded',
+        next: setUp,
+      },
+    ];
   }
   const { features } = sentry;
   return [
     features.lifecycle
       ? { name: 'inspector', status: 'ok', detail: 'process events by cgroup' }
-      : { name: 'inspector', status: 'degraded', detail: 'no BPF: programs that a turn ran are not listed', next: 'use a kernel with BTF (CONFIG_DEBUG_INFO_BTF)' },
+      : {
+          name: 'inspector',
+          status: 'degraded',
+          detail: 'no BPF: programs that a turn ran are not listed',
+          next: 'use a kernel with BTF (CONFIG_DEBUG_INFO_BTF)',
+        },
     features.hints === 'complete'
       ? { name: 'change hints', status: 'ok', detail: features.hintsDetail }
-      : { name: 'change hints', status: 'degraded', detail: `every turn is scanned instead: ${features.hintsDetail}` },
+      : {
+          name: 'change hints',
+          status: 'degraded',
+          detail: `every turn is scanned instead: ${features.hintsDetail}`,
+        },
     features.execVerify
       ? { name: 'exec approval', status: 'ok', detail: features.execVerifyDetail }
-      : { name: 'exec approval', status: 'degraded', detail: `programs that need a question are refused: ${features.execVerifyDetail}` },
+      : {
+          name: 'exec approval',
+          status: 'degraded',
+          detail: `programs that need a question are refused: ${features.execVerifyDetail}`,
+        },
   ];
 }
 
@@ -57,7 +81,12 @@ async function diskFeature(stateDirectory: string): Promise<Feature> {
   const free = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB free for ${stateDirectory}`;
   return freeBytes >= lowDiskBytes
     ? { name: 'disk', status: 'ok', detail: free }
-    : { name: 'disk', status: 'degraded', detail: free, next: 'free space, or remove sessions with `turntable session rm`' };
+    : {
+        name: 'disk',
+        status: 'degraded',
+        detail: free,
+        next: 'free space, or remove sessions with `turntable session rm`',
+      };
 }
 
 async function agentFeatures(options: HostFeaturesOptions): Promise<Feature[]> {
@@ -69,8 +98,14 @@ async function agentFeatures(options: HostFeaturesOptions): Promise<Feature[]> {
     if (path === undefined) absent.push(`${profile.displayName} (${profile.installHint})`);
     else features.push({ name: `agent ${profile.name}`, status: 'ok', detail: path });
   }
-  if (features.length === 0) features.push({ name: 'agents', status: 'degraded', detail: 'none is installed', next: setUp });
+  if (features.length === 0)
+    features.push({ name: 'agents', status: 'degraded', detail: 'none is installed', next: setUp });
   // Nobody needs every agent: one that is not there is no fault.
-  if (absent.length > 0) features.push({ name: 'other agents', status: 'ok', detail: `supported, not installed: ${absent.join('; ')}` });
+  if (absent.length > 0)
+    features.push({
+      name: 'other agents',
+      status: 'ok',
+      detail: `supported, not installed: ${absent.join('; ')}`,
+    });
   return features;
 }

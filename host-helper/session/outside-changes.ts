@@ -45,7 +45,10 @@ export async function keepOutsideChanges(request: OutsideRequest): Promise<Outsi
   const touched = new Set((await files.changes(head, target, roots)).map((change) => change.path));
   const both = outside.changes.filter((change) => touched.has(change.path));
   if (both.length > 0 && choice === undefined) {
-    const shown = both.slice(0, 5).map((change) => change.path).join(', ');
+    const shown = both
+      .slice(0, 5)
+      .map((change) => change.path)
+      .join(', ');
     throw new TurntableError(
       'conflict',
       `You changed what this rewind would also change: ${shown}${both.length > 5 ? ` and ${both.length - 5} more` : ''}. ` +
@@ -55,7 +58,8 @@ export async function keepOutsideChanges(request: OutsideRequest): Promise<Outsi
   }
   const writes: Write[] = [];
   for (const change of outside.changes) {
-    const mine = change.change === 'removed' ? undefined : await readOrUndefined(files, now, roots, change.path);
+    const mine =
+      change.change === 'removed' ? undefined : await readOrUndefined(files, now, roots, change.path);
     const mode = mine === undefined ? 0o644 : (await files.stat(now, roots, change.path)).mode;
     if (!touched.has(change.path) || choice === 'keep-mine') {
       writes.push({ path: change.path, content: mine, mode, note: undefined });
@@ -70,7 +74,9 @@ export async function keepOutsideChanges(request: OutsideRequest): Promise<Outsi
         path: change.path,
         content: merged.content,
         mode,
-        note: merged.conflicts ? `${change.path} was merged with conflict markers` : `${change.path} was merged`,
+        note: merged.conflicts
+          ? `${change.path} was merged with conflict markers`
+          : `${change.path} was merged`,
       });
     }
   }
@@ -87,7 +93,14 @@ async function applyWrites(writes: readonly Write[], sandbox: Sandbox): Promise<
     const argv =
       write.content === undefined
         ? ['rm', '-f', '--', write.path]
-        : ['sh', '-c', 'mkdir -p -- "${1%/*}" && cat > "$1" && chmod "$2" "$1"', 'sh', write.path, (write.mode & 0o7777).toString(8)];
+        : [
+            'sh',
+            '-c',
+            'mkdir -p -- "${1%/*}" && cat > "$1" && chmod "$2" "$1"',
+            'sh',
+            write.path,
+            (write.mode & 0o7777).toString(8),
+          ];
     const child = await sandbox.spawn({
       argv,
       cwd: '/',
@@ -102,20 +115,34 @@ async function applyWrites(writes: readonly Write[], sandbox: Sandbox): Promise<
   return notes;
 }
 
-function mergeText(mine: Uint8Array, base: Uint8Array | undefined, theirs: Uint8Array | undefined): { content: Uint8Array; conflicts: boolean } {
+function mergeText(
+  mine: Uint8Array,
+  base: Uint8Array | undefined,
+  theirs: Uint8Array | undefined,
+): { content: Uint8Array; conflicts: boolean } {
   if (theirs === undefined) return { content: mine, conflicts: false };
-  const lines = (bytes: Uint8Array | undefined): string[] => Buffer.from(bytes ?? new Uint8Array()).toString('utf8').split('\n');
+  const lines = (bytes: Uint8Array | undefined): string[] =>
+    Buffer.from(bytes ?? new Uint8Array())
+      .toString('utf8')
+      .split('\n');
   let conflicts = false;
-  const merged = diff3Merge(lines(mine), lines(base), lines(theirs), { excludeFalseConflicts: true }).flatMap((region) => {
-    if (region.ok) return region.ok;
-    if (!region.conflict) return [];
-    conflicts = true;
-    return ['<<<<<<< yours', ...region.conflict.a, '=======', ...region.conflict.b, '>>>>>>> rewound'];
-  });
+  const merged = diff3Merge(lines(mine), lines(base), lines(theirs), { excludeFalseConflicts: true }).flatMap(
+    (region) => {
+      if (region.ok) return region.ok;
+      if (!region.conflict) return [];
+      conflicts = true;
+      return ['<<<<<<< yours', ...region.conflict.a, '=======', ...region.conflict.b, '>>>>>>> rewound'];
+    },
+  );
   return { content: Buffer.from(merged.join('\n')), conflicts };
 }
 
-async function readOrUndefined(files: FileStore, version: FileVersionId, roots: readonly TrackedRoot[], path: string): Promise<Uint8Array | undefined> {
+async function readOrUndefined(
+  files: FileStore,
+  version: FileVersionId,
+  roots: readonly TrackedRoot[],
+  path: string,
+): Promise<Uint8Array | undefined> {
   try {
     return await files.read(version, roots, path);
   } catch (error) {

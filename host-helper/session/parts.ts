@@ -24,7 +24,11 @@ export interface SessionParts {
   readonly noDump: () => string | undefined;
   readonly profiles: ReadonlyMap<string, AgentProfile>;
   /** Where agents and their runtime lie on the host; mounted read-only into sandboxes at the same paths. */
-  readonly agents: { readonly nodePath: string; readonly searchRoots: readonly string[]; readonly mounts: readonly string[] };
+  readonly agents: {
+    readonly nodePath: string;
+    readonly searchRoots: readonly string[];
+    readonly mounts: readonly string[];
+  };
   /** The upstream by its name: "scripted", "keys" or a URL; `env` may hold keys for this session only. */
   readonly upstream: (name: string, env: Readonly<Record<string, string>>) => Promise<Upstream>;
   readonly dispatch: (action: Action) => void;

@@ -36,13 +36,20 @@ export class SessionRegistry {
   /** Throws `sessionNotFound`. */
   get(id: string): Session {
     const session = this.#sessions.get(id);
-    if (!session) throw new TurntableError('sessionNotFound', `There is no session ${id}: list them with \`turntable session ls\`.`);
+    if (!session)
+      throw new TurntableError(
+        'sessionNotFound',
+        `There is no session ${id}: list them with \`turntable session ls\`.`,
+      );
     return session;
   }
 
   async start(request: ParamsOf<'session/start'>): Promise<ResultOf<'session/start'>> {
     if (this.#sessions.size >= maxSessions) {
-      throw new TurntableError('overloaded', `There are ${maxSessions} sessions already: remove one with \`turntable session rm\`.`);
+      throw new TurntableError(
+        'overloaded',
+        `There are ${maxSessions} sessions already: remove one with \`turntable session rm\`.`,
+      );
     }
     const workspace = await checkedWorkspace(request.workspace);
     const env = request.env ?? {};
@@ -121,9 +128,13 @@ export class SessionRegistry {
   /** A new message for the agent: resumes it when it has ended. */
   async prompt(id: string, prompt: string): Promise<void> {
     const session = this.get(id);
-    if (!session.agent) throw new TurntableError('agentMissing', 'This session has no agent: use `turntable exec`.');
+    if (!session.agent)
+      throw new TurntableError('agentMissing', 'This session has no agent: use `turntable exec`.');
     if (session.agent.running) {
-      throw new TurntableError('sessionBusy', 'The agent is still at work: wait until it has finished, or write to its terminal.');
+      throw new TurntableError(
+        'sessionBusy',
+        'The agent is still at work: wait until it has finished, or write to its terminal.',
+      );
     }
     await session.lock.run(async () => {
       await session.closeOpenTurn(false);
@@ -144,9 +155,13 @@ export class SessionRegistry {
     const notes: string[] = [];
     const { metadata } = this.#parts.store;
     const intents = metadata.intents();
-    const unfinishedBranches = new Set(intents.filter((each) => each.kind === 'branch').map((each) => each.sessionId));
+    const unfinishedBranches = new Set(
+      intents.filter((each) => each.kind === 'branch').map((each) => each.sessionId),
+    );
     const rows = metadata.sessions();
-    await this.#parts.backend.sweep(new Set(rows.map((row) => row.id).filter((id) => !unfinishedBranches.has(id))));
+    await this.#parts.backend.sweep(
+      new Set(rows.map((row) => row.id).filter((id) => !unfinishedBranches.has(id))),
+    );
     for (const row of rows) {
       if (unfinishedBranches.has(row.id)) {
         metadata.removeSession(row.id);
@@ -161,7 +176,9 @@ export class SessionRegistry {
         notes.push(await this.#recoverSession(session, interrupted));
         this.#parts.dispatch({ type: 'session/added', session: session.state() });
       } catch (error) {
-        notes.push(`session ${row.id} could not be read: ${error instanceof Error ? error.message : String(error)}`);
+        notes.push(
+          `session ${row.id} could not be read: ${error instanceof Error ? error.message : String(error)}`,
+        );
       }
     }
     for (const intent of intents) metadata.endIntent(intent.id);
@@ -172,12 +189,15 @@ export class SessionRegistry {
     const { record } = session;
     const runtime = await session.createRuntime('adopt');
     const alive = runtime.sandbox.state === 'running';
-    session.checkpointer.startFrom(this.#parts.store.metadata.checkpointOf(session.id, record.head)?.fileVersion);
+    session.checkpointer.startFrom(
+      this.#parts.store.metadata.checkpointOf(session.id, record.head)?.fileVersion,
+    );
     if (alive && !interrupted) {
       await runtime.takeOver();
       session.doubt('the helper was restarted during this turn');
       const found = session.adoptAgent(record.agentTag);
-      if (!found && record.agent.name !== 'none') session.setAgent({ name: record.agent.name, status: 'finished' });
+      if (!found && record.agent.name !== 'none')
+        session.setAgent({ name: record.agent.name, status: 'finished' });
       session.setStatus('running');
       if (!found) await session.lock.run(() => session.closeOpenTurn(false));
       return `session ${session.id} was running and goes on`;
@@ -186,7 +206,12 @@ export class SessionRegistry {
     const open = session.turns.open;
     if (open) session.turns.closeWithout({ ...open, label: `${open.label} (interrupted)` });
     if (record.agent.name !== 'none') session.setAgent({ name: record.agent.name, status: 'stopped' });
-    session.setStatus('stopped', interrupted ? `a rewind was interrupted; the session is back at turn ${record.head}: resume it` : undefined);
+    session.setStatus(
+      'stopped',
+      interrupted
+        ? `a rewind was interrupted; the session is back at turn ${record.head}: resume it`
+        : undefined,
+    );
     return `session ${session.id} is stopped at turn ${record.head}`;
   }
 
@@ -200,7 +225,9 @@ export class SessionRegistry {
       }),
     );
     if (endSessions) {
-      await Promise.allSettled(this.all.map((session) => (session.hasRuntime ? session.runtime.sandbox.stop() : undefined)));
+      await Promise.allSettled(
+        this.all.map((session) => (session.hasRuntime ? session.runtime.sandbox.stop() : undefined)),
+      );
     }
   }
 
@@ -256,15 +283,40 @@ export class SessionRegistry {
 /** The real path of a directory that may be a workspace; throws `workspaceInvalid` saying why not. */
 async function checkedWorkspace(path: string): Promise<string> {
   const real = await realpath(path).catch(() => undefined);
-  if (real === undefined) throw new TurntableError('workspaceInvalid', `There is no folder ${path}: check the path.`);
+  if (real === undefined)
+    throw new TurntableError('workspaceInvalid', `There is no folder ${path}: check the path.`);
   const status = await stat(real);
-  if (!status.isDirectory()) throw new TurntableError('workspaceInvalid', `${path} is not a folder: give the project's folder.`);
+  if (!status.isDirectory())
+    throw new TurntableError('workspaceInvalid', `${path} is not a folder: give the project's folder.`);
   await access(real, constants.R_OK | constants.X_OK).catch(() => {
-    throw new TurntableError('workspaceInvalid', `${path} cannot be read by the helper: check its permissions.`);
+    throw new TurntableError(
+      'workspaceInvalid',
+      `${path} cannot be read by the helper: check its permissions.`,
+    );
   });
-  const system = ['/', '/usr', '/etc', '/var', '/opt', '/proc', '/sys', '/dev', '/bin', '/sbin', '/lib', '/boot', '/run', '/root', '/home', '/tmp'];
+  const system = [
+    '/',
+    '/usr',
+    '/etc',
+    '/var',
+    '/opt',
+    '/proc',
+    '/sys',
+    '/dev',
+    '/bin',
+    '/sbin',
+    '/lib',
+    '/boot',
+    '/run',
+    '/root',
+    '/home',
+    '/tmp',
+  ];
   if (system.includes(real)) {
-    throw new TurntableError('workspaceInvalid', `${path} is a system folder and cannot be a workspace: choose a project folder inside it.`);
+    throw new TurntableError(
+      'workspaceInvalid',
+      `${path} is a system folder and cannot be a workspace: choose a project folder inside it.`,
+    );
   }
   return real;
 }

@@ -24,11 +24,19 @@ export function positionOf(record: CheckpointRecord): Position {
  * `session`'s sandbox must be down with its uppers prepared. Afterwards it is up and watched; doors are closed when
  * processes came back (the caller opens them when the session is ready) and open otherwise.
  */
-export async function restoreSandbox(session: Session, record: CheckpointRecord, beforeStart?: () => Promise<void>): Promise<Restored> {
+export async function restoreSandbox(
+  session: Session,
+  record: CheckpointRecord,
+  beforeStart?: () => Promise<void>,
+): Promise<Restored> {
   const { runtime, parts, checkpointer } = session;
   const { sandbox } = runtime;
   const notes: string[] = [];
-  await parts.store.files.restore({ sandboxId: sandbox.id, roots: sandbox.roots, version: record.fileVersion });
+  await parts.store.files.restore({
+    sandboxId: sandbox.id,
+    roots: sandbox.roots,
+    version: record.fileVersion,
+  });
   checkpointer.startFrom(record.fileVersion);
   await beforeStart?.();
 
@@ -43,11 +51,17 @@ export async function restoreSandbox(session: Session, record: CheckpointRecord,
         await runtime.restore(image.directory);
         return { processes: true, agentAlive: position.imageTurn === record.turn, notes };
       } catch (error) {
-        notes.push(`processes could not be brought back: ${error instanceof Error ? error.message : String(error)}`);
+        notes.push(
+          `processes could not be brought back: ${error instanceof Error ? error.message : String(error)}`,
+        );
         session.logger.warn('restore of processes failed; starting without them', { notes });
         // A failed restore may have touched files; put them back exactly.
         await sandbox.prepareUppers();
-        await parts.store.files.restore({ sandboxId: sandbox.id, roots: sandbox.roots, version: record.fileVersion });
+        await parts.store.files.restore({
+          sandboxId: sandbox.id,
+          roots: sandbox.roots,
+          version: record.fileVersion,
+        });
         await beforeStart?.();
       } finally {
         await image.release();
@@ -92,5 +106,9 @@ export async function letAgentGoOn(
   }
   if (!session.agent || goesOn) return;
   if (wish.resume) await session.resumeAgent(wish.prompt);
-  else session.setAgent({ name: session.record.agent.name, status: wasAtWork(session.turns.get(record.turn)) ? 'stopped' : 'finished' });
+  else
+    session.setAgent({
+      name: session.record.agent.name,
+      status: wasAtWork(session.turns.get(record.turn)) ? 'stopped' : 'finished',
+    });
 }

@@ -18,8 +18,12 @@ export function checkpointOf(session: Session, turnId: number): CheckpointRecord
   const turn = session.turns.get(turnId);
   const record = session.parts.store.metadata.checkpointOf(session.id, turnId);
   if (!record || turn.checkpoint?.restorable !== true) {
-    const reason = turn.state === 'closed' ? (turn.checkpoint?.reason ?? 'it has no checkpoint') : 'it is still going on';
-    throw new TurntableError('notRestorable', `Turn ${turnId} cannot be restored: ${reason}. Choose another turn.`);
+    const reason =
+      turn.state === 'closed' ? (turn.checkpoint?.reason ?? 'it has no checkpoint') : 'it is still going on';
+    throw new TurntableError(
+      'notRestorable',
+      `Turn ${turnId} cannot be restored: ${reason}. Choose another turn.`,
+    );
   }
   return record;
 }
@@ -27,14 +31,25 @@ export function checkpointOf(session: Session, turnId: number): CheckpointRecord
 export async function previewRewind(session: Session, turnId: number): Promise<ResultOf<'rewind/preview'>> {
   const turn = session.turns.get(turnId);
   const setAside = setAsideBy(session, turnId);
-  const leftTheMachine = setAside.flatMap((each) => each.effects?.network.filter((host) => host.allowed) ?? []);
+  const leftTheMachine = setAside.flatMap(
+    (each) => each.effects?.network.filter((host) => host.allowed) ?? [],
+  );
   const base = { leftTheMachine, turnsSetAside: setAside.map((each) => each.id) };
   let record: CheckpointRecord;
   try {
     record = checkpointOf(session, turnId);
   } catch (error) {
     if (!(error instanceof TurntableError) || error.code !== 'notRestorable') throw error;
-    return { restorable: false, reason: error.message, changes: [], truncated: false, processesBack: [], processesLost: [], outsideChanges: [], ...base };
+    return {
+      restorable: false,
+      reason: error.message,
+      changes: [],
+      truncated: false,
+      processesBack: [],
+      processesLost: [],
+      outsideChanges: [],
+      ...base,
+    };
   }
   const head = session.parts.store.metadata.checkpointOf(session.id, session.record.head);
   const { files } = session.parts.store;
@@ -78,7 +93,11 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
         choice: request.conflicts,
       });
 
-      const intent = store.metadata.beginIntent('rewind', session.id, JSON.stringify({ safetyTurn, target: request.turn }));
+      const intent = store.metadata.beginIntent(
+        'rewind',
+        session.id,
+        JSON.stringify({ safetyTurn, target: request.turn }),
+      );
       session.nextEpoch();
       session.agent?.letGo();
       await session.runtime.stop();
@@ -89,7 +108,8 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
       const notes = [...restored.notes, ...(await plan.apply(session.runtime.sandbox))];
       session.setStatus('running');
       await letAgentGoOn(session, target, restored, {
-        resume: request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
+        resume:
+          request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
         prompt: request.prompt,
       });
       return {
@@ -103,7 +123,10 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
       if (session.status === 'rewinding') {
         if (wasRunning && session.runtime.up) session.setStatus('running');
         else {
-          session.setStatus('failed', `the rewind did not finish: \`turntable session resume ${session.id}\` starts the session again at its last safe turn`);
+          session.setStatus(
+            'failed',
+            `the rewind did not finish: \`turntable session resume ${session.id}\` starts the session again at its last safe turn`,
+          );
         }
       }
       throw error;
@@ -124,14 +147,19 @@ async function safety(session: Session, target: number): Promise<Outside> {
   const head = session.parts.store.metadata.checkpointOf(session.id, session.record.head);
   if (session.turns.open) {
     await session.closeOpenTurn(true);
-    const base = session.parts.store.metadata.checkpointOf(session.id, session.record.head)?.fileVersion ?? '';
+    const base =
+      session.parts.store.metadata.checkpointOf(session.id, session.record.head)?.fileVersion ?? '';
     return { base, changes: [] };
   }
   if (!session.runtime.up) return { base: head?.fileVersion ?? '', changes: [] };
   await session.closeBetweenTurns(`before the rewind to turn ${target}`);
   const after = session.parts.store.metadata.checkpointOf(session.id, session.record.head);
   if (!head || !after) return { base: head?.fileVersion ?? '', changes: [] };
-  const changes = await session.parts.store.files.changes(head.fileVersion, after.fileVersion, session.runtime.sandbox.roots);
+  const changes = await session.parts.store.files.changes(
+    head.fileVersion,
+    after.fileVersion,
+    session.runtime.sandbox.roots,
+  );
   return { base: head.fileVersion, changes: ownPaths(changes) };
 }
 

@@ -53,13 +53,19 @@ export class SessionRuntime {
     const spec = specOf(options);
     await mkdir(spec.directory, { recursive: true, mode: 0o750 });
     const watch = nextWatch++;
-    const sandbox = await options.parts.backend.create({ ...spec, seccompListenerPath: listenerPath(options) });
+    const sandbox = await options.parts.backend.create({
+      ...spec,
+      seccompListenerPath: listenerPath(options),
+    });
     return new SessionRuntime(options, sandbox, watch);
   }
 
   /** Takes over what an earlier helper left; `up` tells whether processes still run. */
   static async adopt(options: RuntimeOptions): Promise<SessionRuntime> {
-    const sandbox = await options.parts.backend.adopt({ ...specOf(options), seccompListenerPath: listenerPath(options) });
+    const sandbox = await options.parts.backend.adopt({
+      ...specOf(options),
+      seccompListenerPath: listenerPath(options),
+    });
     return new SessionRuntime(options, sandbox, nextWatch++);
   }
 
@@ -93,13 +99,17 @@ export class SessionRuntime {
       await this.sandbox.restore(imageDirectory);
       const unguarded = await this.#sentry().reguard(this.watch);
       if (unguarded.length > 0) {
-        this.#options.parts.logger.warn('some restored processes cannot start programs any more', { pids: unguarded });
+        this.#options.parts.logger.warn('some restored processes cannot start programs any more', {
+          pids: unguarded,
+        });
       }
       this.#isUp();
     } catch (cause) {
       await this.stop().catch(() => {});
       if (cause instanceof TurntableError) throw cause;
-      throw new TurntableError('restoreFailed', `The processes could not be restored: ${String(cause)}`, { cause });
+      throw new TurntableError('restoreFailed', `The processes could not be restored: ${String(cause)}`, {
+        cause,
+      });
     }
   }
 
@@ -129,7 +139,10 @@ export class SessionRuntime {
     this.#unsubscribe = undefined;
     this.#up = false;
     await this.closeDoors();
-    await this.#options.parts.sentry()?.unwatch(this.watch).catch(() => {});
+    await this.#options.parts
+      .sentry()
+      ?.unwatch(this.watch)
+      .catch(() => {});
     await this.sandbox.stop();
   }
 
@@ -190,7 +203,10 @@ export class SessionRuntime {
   #sentry() {
     const sentry = this.#options.parts.sentry();
     if (!sentry) {
-      throw new TurntableError('sentryFailed', 'The sentry is not running, so programs could not be guarded: see `turntable doctor`.');
+      throw new TurntableError(
+        'sentryFailed',
+        'The sentry is not running, so programs could not be guarded: see `turntable doctor`.',
+      );
     }
     return sentry;
   }

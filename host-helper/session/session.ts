@@ -59,7 +59,10 @@ export class Session {
     this.#bytesStored = this.turns.all.reduce((sum, turn) => sum + (turn.checkpoint?.bytesStored ?? 0), 0);
     const profile = parts.profiles.get(record.agent.name);
     if (record.agent.name !== 'none' && !profile) {
-      throw new TurntableError('agentUnknown', `There is no agent called ${record.agent.name}: try ${[...parts.profiles.keys()].join(', ')} or none.`);
+      throw new TurntableError(
+        'agentUnknown',
+        `There is no agent called ${record.agent.name}: try ${[...parts.profiles.keys()].join(', ')} or none.`,
+      );
     }
     this.isAgentState = profile ? agentStatePredicate(profile, record.home) : () => false;
     this.checkpointer = new Checkpointer({
@@ -99,7 +102,10 @@ export class Session {
   /** The runtime, up or down; throws `sessionNotRunning` before the sandbox was made. */
   get runtime(): SessionRuntime {
     if (!this.#runtime) {
-      throw new TurntableError('sessionNotRunning', `Session ${this.id} has no sandbox: start it with \`turntable session resume ${this.id}\`.`);
+      throw new TurntableError(
+        'sessionNotRunning',
+        `Session ${this.id} has no sandbox: start it with \`turntable session resume ${this.id}\`.`,
+      );
     }
     return this.#runtime;
   }
@@ -145,7 +151,8 @@ export class Session {
       onReached: (reached: ReachedHost) => this.#reached.push(reached),
       onDied: (detail: string) => this.#sandboxDied(detail),
     };
-    this.#runtime = how === 'create' ? await SessionRuntime.create(options) : await SessionRuntime.adopt(options);
+    this.#runtime =
+      how === 'create' ? await SessionRuntime.create(options) : await SessionRuntime.adopt(options);
     return this.#runtime;
   }
 
@@ -256,8 +263,16 @@ export class Session {
         endedAt: Date.now(),
         effectClass: 'full',
         checkpoint: {
-          id: 'none', restorable: false, reason: `not restorable: ${reason}`, reused: false, hasProcesses: false,
-          bytesStored: 0, inspectMs: 0, filesMs: 0, processesMs: 0, heldMs: 0,
+          id: 'none',
+          restorable: false,
+          reason: `not restorable: ${reason}`,
+          reused: false,
+          hasProcesses: false,
+          bytesStored: 0,
+          inspectMs: 0,
+          filesMs: 0,
+          processesMs: 0,
+          heldMs: 0,
         },
       };
       this.turns.closeWithout(turn);
@@ -279,7 +294,11 @@ export class Session {
     this.turns.publish(turn, closed.record);
     this.setHead(turn.id);
     this.#bytesStored += turn.checkpoint?.bytesStored ?? 0;
-    this.parts.dispatch({ type: 'session/changed', sessionId: this.id, patch: { bytesStored: this.#bytesStored } });
+    this.parts.dispatch({
+      type: 'session/changed',
+      sessionId: this.id,
+      patch: { bytesStored: this.#bytesStored },
+    });
     return turn;
   }
 
@@ -293,7 +312,11 @@ export class Session {
     const stored = status === 'stopped' || status === 'failed' ? status : 'running';
     const { detail: _old, ...record } = this.#record;
     this.#save({ ...record, status: stored, ...(detail === undefined ? {} : { detail }) });
-    this.parts.dispatch({ type: 'session/changed', sessionId: this.id, patch: { status, detail: detail ?? '', mount: this.state().mount } });
+    this.parts.dispatch({
+      type: 'session/changed',
+      sessionId: this.id,
+      patch: { status, detail: detail ?? '', mount: this.state().mount },
+    });
   }
 
   setAgent(agent: AgentState): void {
@@ -402,7 +425,12 @@ export class Session {
     this.setAgent(
       exitCode === 0
         ? { name, status: 'finished', exitCode }
-        : { name, status: 'failed', exitCode, detail: `${name} ended with exit code ${exitCode}: its terminal says why` },
+        : {
+            name,
+            status: 'failed',
+            exitCode,
+            detail: `${name} ended with exit code ${exitCode}: its terminal says why`,
+          },
     );
     void this.lock.run(async () => {
       if (epoch === this.#epoch && this.#runtime?.up) await this.closeOpenTurn(false);
@@ -418,7 +446,10 @@ export class Session {
       // Processes are gone, files are not: they can still be captured with the overlays down.
       if (open) this.turns.closeWithout({ ...open, label: `${open.label} (sandbox ended)` });
       await this.#runtime?.stop().catch(() => {});
-      this.setStatus('failed', `the sandbox ended (${detail}): \`turntable session resume ${this.id}\` starts it again at turn ${this.#record.head}`);
+      this.setStatus(
+        'failed',
+        `the sandbox ended (${detail}): \`turntable session resume ${this.id}\` starts it again at turn ${this.#record.head}`,
+      );
     });
   }
 
@@ -446,7 +477,12 @@ export class Session {
 
 /** The agent has placeholder keys of its own; the real ones are set on its requests outside. */
 function withoutKeys(env: Readonly<Record<string, string>>): Record<string, string> {
-  const hidden: readonly string[] = [...keyNames, 'OPENAI_BASE_URL', 'ANTHROPIC_BASE_URL', 'GOOGLE_GEMINI_BASE_URL'];
+  const hidden: readonly string[] = [
+    ...keyNames,
+    'OPENAI_BASE_URL',
+    'ANTHROPIC_BASE_URL',
+    'GOOGLE_GEMINI_BASE_URL',
+  ];
   return Object.fromEntries(Object.entries(env).filter(([name]) => !hidden.includes(name)));
 }
 

@@ -12,7 +12,9 @@ export class TerminalAttachments {
       context.notify('terminal/data', { sessionId, data: Buffer.from(data).toString('base64') }),
     );
     this.#watches.set(keyOf(context.clientId, sessionId), unwatch);
-    context.clientClosed.addEventListener('abort', () => this.detach(context.clientId, sessionId), { once: true });
+    context.clientClosed.addEventListener('abort', () => this.detach(context.clientId, sessionId), {
+      once: true,
+    });
   }
 
   detach(clientId: string, sessionId: string): void {

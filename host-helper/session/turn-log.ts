@@ -41,7 +41,10 @@ export class TurnLog {
   get(id: number): Turn {
     const turn = this.#turns.get(id);
     if (!turn) {
-      throw new TurntableError('turnNotFound', `There is no turn ${id} in this session: list them with \`turntable turns\`.`);
+      throw new TurntableError(
+        'turnNotFound',
+        `There is no turn ${id} in this session: list them with \`turntable turns\`.`,
+      );
     }
     return turn;
   }

@@ -10,7 +10,10 @@ export async function withProgress<Value>(
   work: () => Promise<Value>,
 ): Promise<Value> {
   const id = newId('p');
-  dispatch({ type: 'progress/set', progress: { id, label, ...(sessionId === undefined ? {} : { sessionId }) } });
+  dispatch({
+    type: 'progress/set',
+    progress: { id, label, ...(sessionId === undefined ? {} : { sessionId }) },
+  });
   try {
     return await work();
   } finally {

@@ -29,7 +29,11 @@ export function upstreamByName(name: string, env: Environment, scriptedUrl: stri
   try {
     url = new URL(name);
   } catch (cause) {
-    throw new TurntableError('invalidParams', `"${name}" is no upstream: give "scripted", "keys" or an http(s) URL.`, { cause });
+    throw new TurntableError(
+      'invalidParams',
+      `"${name}" is no upstream: give "scripted", "keys" or an http(s) URL.`,
+      { cause },
+    );
   }
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw new TurntableError('invalidParams', `An upstream must be http or https, not ${url.protocol}`);
@@ -49,8 +53,12 @@ function byKeys(env: Environment): Upstream {
   return {
     baseUrls: {
       ...(env['OPENAI_API_KEY'] ? { 'openai-chat': openai, 'openai-responses': openai } : {}),
-      ...(env['ANTHROPIC_API_KEY'] ? { 'anthropic-messages': env['ANTHROPIC_BASE_URL'] ?? 'https://api.anthropic.com' } : {}),
-      ...(env['GEMINI_API_KEY'] ? { gemini: env['GOOGLE_GEMINI_BASE_URL'] ?? 'https://generativelanguage.googleapis.com' } : {}),
+      ...(env['ANTHROPIC_API_KEY']
+        ? { 'anthropic-messages': env['ANTHROPIC_BASE_URL'] ?? 'https://api.anthropic.com' }
+        : {}),
+      ...(env['GEMINI_API_KEY']
+        ? { gemini: env['GOOGLE_GEMINI_BASE_URL'] ?? 'https://generativelanguage.googleapis.com' }
+        : {}),
     },
     headers: {},
     credentials: credentialsOf(env),

@@ -117,7 +117,8 @@ export class HelperFixture {
       if (!this.#helper) await this.up();
       await this.#helper?.down();
     } else {
-      for (const sessionId of this.#sessions) await this.client.request('session/remove', { sessionId }).catch(() => {});
+      for (const sessionId of this.#sessions)
+        await this.client.request('session/remove', { sessionId }).catch(() => {});
     }
     await rm(this.directory, { recursive: true, force: true });
   }

@@ -1,10 +1,14 @@
-/** A helper that starts a sandbox, freezes it, and waits to be killed: run by sandbox-oci.test.ts. Arguments: state directory, spec as JSON. */
+/**
+ * A helper that starts a sandbox, freezes it, and waits to be killed: run by sandbox-oci.test.ts. Arguments: state directory, spec as JSON,
+ * `freeze` or `dump`: where it is when it dies.
+ */
+import { join } from 'node:path';
 import { createOciBackend } from '../../host-helper/sandbox/oci/backend.ts';
 import { silentLogger } from '../../host-helper/log.ts';
 import type { SandboxSpec } from '../../host-helper/sandbox/sandbox.ts';
 import { findCriu, supervisorPath } from './sandbox-oci-fixture.ts';
 
-const [stateDirectory, text] = process.argv.slice(2);
+const [stateDirectory, text, where] = process.argv.slice(2);
 if (stateDirectory === undefined || text === undefined) throw new Error('two arguments, please');
 const backend = createOciBackend({
   ...{ stateDirectory, runc: 'runc', criu: findCriu(), supervisorPath, logger: silentLogger },
@@ -17,6 +21,16 @@ const child = await sandbox.spawn({
   argv: ['/bin/sh', '-c', 'echo before; read x; echo after $x; exit 4'],
   ...{ cwd: '/', env: { PATH: '/usr/bin' }, terminal: undefined, stdin: undefined },
 });
-await sandbox.freeze();
-process.stdout.write(JSON.stringify({ pid: sandbox.supervisorPid, tag: child.tag }) + '\n');
+const tell = (): void => {
+  process.stdout.write(JSON.stringify({ pid: sandbox.supervisorPid, tag: child.tag }) + '\n');
+};
 setInterval(() => {}, 1000);
+if (where === 'dump') {
+  await sandbox.dump(join(stateDirectory, 'images'), async () => {
+    tell();
+    return new Promise(() => {});
+  });
+} else {
+  await sandbox.freeze();
+  tell();
+}

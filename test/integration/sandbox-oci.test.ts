@@ -593,44 +593,55 @@ run(
   },
 );
 
-run('another helper adopts a running sandbox with its children, and a stopped one', async () => {
-  await using stage = await setStage();
-  await mkdir(stage.stateDirectory, { recursive: true });
-  const socketPath = join(stage.stateDirectory, 'door.sock');
-  listener((socket) => socket.end('door')).listen(socketPath);
-  const spec = stage.spec({ doors: [{ port: 7002, socketPath }] });
-  const doomed = spawn(
-    process.execPath,
-    [join(import.meta.dirname, 'sandbox-oci-doomed.ts'), stage.stateDirectory, JSON.stringify(spec)],
-    { stdio: ['ignore', 'pipe', 'inherit'] },
+for (const where of ['freeze', 'dump'] as const) {
+  run(
+    `after a helper died in the middle of a ${where}, another adopts the running sandbox, and later the stopped one`,
+    async () => {
+      await using stage = await setStage();
+      await mkdir(stage.stateDirectory, { recursive: true });
+      const socketPath = join(stage.stateDirectory, 'door.sock');
+      listener((socket) => socket.end('door')).listen(socketPath);
+      const spec = stage.spec({ doors: [{ port: 7002, socketPath }] });
+      const doomed = spawn(
+        process.execPath,
+        [
+          join(import.meta.dirname, 'sandbox-oci-doomed.ts'),
+          stage.stateDirectory,
+          JSON.stringify(spec),
+          where,
+        ],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      );
+      let words = '';
+      doomed.stdout.on('data', (data: Buffer) => (words += data.toString()));
+      await until(() => words.includes('\n'));
+      const left = z.object({ pid: z.int(), tag: z.int() }).parse(JSON.parse(words));
+      doomed.kill('SIGKILL');
+      const second = await stage.restartedBackend().adopt(spec);
+      assert.equal(second.state, 'running');
+      assert.equal(second.supervisorPid, left.pid);
+      const adopted = second.children.find((candidate) => candidate.tag === left.tag);
+      assert.ok(adopted);
+      let text = '';
+      adopted.onOutput((_stream, data) => (text += Buffer.from(data).toString()));
+      adopted.write(Buffer.from('the restart\n'));
+      assert.equal(await adopted.exited, 4);
+      assert.match(text, /after the restart/);
+      const { output } = await sh(
+        second,
+        `${node} -e "require('net').connect(7002, '127.0.0.1').pipe(process.stdout)"`,
+      );
+      assert.equal(output, 'door');
+      await second.stop();
+      const third = await stage.restartedBackend().adopt(spec);
+      assert.equal(third.state, 'stopped');
+      await third.start();
+      assert.equal((await sh(third, 'echo again')).output, 'again\n');
+      await third.destroy();
+    },
+    where === 'dump' ? 'criu' : 'none',
   );
-  let words = '';
-  doomed.stdout.on('data', (data: Buffer) => (words += data.toString()));
-  await until(() => words.includes('\n'));
-  const left = z.object({ pid: z.int(), tag: z.int() }).parse(JSON.parse(words));
-  doomed.kill('SIGKILL');
-  const second = await stage.restartedBackend().adopt(spec);
-  assert.equal(second.state, 'running');
-  assert.equal(second.supervisorPid, left.pid);
-  const adopted = second.children.find((candidate) => candidate.tag === left.tag);
-  assert.ok(adopted);
-  let text = '';
-  adopted.onOutput((_stream, data) => (text += Buffer.from(data).toString()));
-  adopted.write(Buffer.from('the restart\n'));
-  assert.equal(await adopted.exited, 4);
-  assert.match(text, /after the restart/);
-  const { output } = await sh(
-    second,
-    `${node} -e "require('net').connect(7002, '127.0.0.1').pipe(process.stdout)"`,
-  );
-  assert.equal(output, 'door');
-  await second.stop();
-  const third = await stage.restartedBackend().adopt(spec);
-  assert.equal(third.state, 'stopped');
-  await third.start();
-  assert.equal((await sh(third, 'echo again')).output, 'again\n');
-  await third.destroy();
-});
+}
 
 run('a sandbox whose first process is killed says so and can start again', async () => {
   await using stage = await setStage();

@@ -57,7 +57,7 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
       tone: 'caution',
     });
   }
-  const left = preview.leftTheMachine.filter((each) => each.allowed);
+  const left = mergeReached(preview.leftTheMachine.filter((each) => each.allowed));
   if (left.length > 0) {
     lines.push({
       what:
@@ -76,6 +76,16 @@ export function forecastSummary(preview: RewindPreview, workspace: string): stri
   return forecastLines(preview, workspace)
     .map((line) => line.what)
     .join(' \u00b7 ');
+}
+
+/** One entry a host and method: several turns may have reached the same. */
+function mergeReached(reached: ReachedHost[]): ReachedHost[] {
+  const merged = new Map<string, ReachedHost>();
+  for (const each of reached) {
+    const key = `${each.method ?? ''} ${each.host}:${each.port}`;
+    merged.set(key, { ...each, count: each.count + (merged.get(key)?.count ?? 0) });
+  }
+  return [...merged.values()];
 }
 
 /** `POST api.example.com (2\u00d7)`. */

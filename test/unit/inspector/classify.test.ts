@@ -96,12 +96,18 @@ test('a survivor that did not run keeps the image it has', () => {
 
 test('a survivor that ran is dumped again', () => {
   const versioned = runCountsOf([live(1005)]);
-  assert.equal(planCheckpoint(input({ survivors: [live(1005, { runCount: 11n })], versioned })).processes, 'dump');
+  assert.equal(
+    planCheckpoint(input({ survivors: [live(1005, { runCount: 11n })], versioned })).processes,
+    'dump',
+  );
 });
 
 test('a process that took over the pid of an older one is dumped', () => {
   const versioned = runCountsOf([live(1005)]);
-  assert.equal(planCheckpoint(input({ survivors: [live(1005, { startTicks: 9n })], versioned })).processes, 'dump');
+  assert.equal(
+    planCheckpoint(input({ survivors: [live(1005, { startTicks: 9n })], versioned })).processes,
+    'dump',
+  );
 });
 
 test('one of two survivors that ended makes a new image', () => {
@@ -117,7 +123,9 @@ test('an image whose open files have grown since is not kept', () => {
 
 test('doubt about the turn dumps even a survivor that seems idle', () => {
   const survivors = [live(1005)];
-  const plan = planCheckpoint(input({ survivors, versioned: runCountsOf(survivors), alsoUncertain: ['the helper was restarted'] }));
+  const plan = planCheckpoint(
+    input({ survivors, versioned: runCountsOf(survivors), alsoUncertain: ['the helper was restarted'] }),
+  );
   assert.equal(plan.processes, 'dump');
 });
 
@@ -146,11 +154,19 @@ test('merging observations forgets no dirt, no doubt and no event', () => {
   };
   const merged = mergeObservations(first, { ...quiet, unassigned: 4, executedCount: 3, live: [live(1005)] });
   assert.equal(merged.roots.find((root) => root.root === 0)?.dirty, true);
-  assert.deepEqual([merged.dropped, merged.unassigned, merged.executedCount, merged.exits.length, merged.live.length], [1, 4, 5, 1, 1]);
+  assert.deepEqual(
+    [merged.dropped, merged.unassigned, merged.executedCount, merged.exits.length, merged.live.length],
+    [1, 4, 5, 1, 1],
+  );
 });
 
 test('what is carried over to the next turn keeps its dirt but not what was already told', () => {
-  const carried = carriedOver({ ...quiet, roots: [{ root: 0, dirty: true, inodes: [], overflow: false }], executedCount: 4, forkCount: 2 });
+  const carried = carriedOver({
+    ...quiet,
+    roots: [{ root: 0, dirty: true, inodes: [], overflow: false }],
+    executedCount: 4,
+    forkCount: 2,
+  });
   assert.equal(carried.roots[0]?.dirty, true);
   assert.deepEqual([carried.executedCount, carried.forkCount], [0, 0]);
 });

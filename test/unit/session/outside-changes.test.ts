@@ -13,13 +13,21 @@ function storeOf(versions: Versions): FileStore {
     const [a = {}, b = {}] = [versions[from], versions[to]];
     return [...new Set([...Object.keys(a), ...Object.keys(b)])]
       .filter((path) => a[path] !== b[path])
-      .map((path) => ({ path, root: 'workspace', kind: 'file', sizeBytes: 1, change: !(path in a) ? 'added' : !(path in b) ? 'removed' : 'changed' }));
+      .map((path) => ({
+        path,
+        root: 'workspace',
+        kind: 'file',
+        sizeBytes: 1,
+        change: !(path in a) ? 'added' : !(path in b) ? 'removed' : 'changed',
+      }));
   };
   return {
     changes: (from, to) => Promise.resolve(changesBetween(from, to)),
     read: (version, _roots, path) => {
       const text = versions[version]?.[path];
-      return text === undefined ? Promise.reject(new TurntableError('fileNotFound', path)) : Promise.resolve(Buffer.from(text));
+      return text === undefined
+        ? Promise.reject(new TurntableError('fileNotFound', path))
+        : Promise.resolve(Buffer.from(text));
     },
     stat: () => Promise.resolve({ kind: 'file', sizeBytes: 1, mode: 0o100644, mtimeMs: 0 }),
     capture: () => Promise.reject(new Error('unused')),
@@ -42,7 +50,13 @@ function request(versions: Versions, choice?: OutsideRequest['choice']): Outside
   const { head = {}, now = {} } = versions;
   const changes = Object.keys({ ...head, ...now })
     .filter((path) => head[path] !== now[path])
-    .map((path): FileChange => ({ path, root: 'workspace', kind: 'file', sizeBytes: 1, change: path in now ? 'changed' : 'removed' }));
+    .map((path): FileChange => ({
+      path,
+      root: 'workspace',
+      kind: 'file',
+      sizeBytes: 1,
+      change: path in now ? 'changed' : 'removed',
+    }));
   return { files, roots: [], outside: { changes }, head: 'head', now: 'now', target: 'target', choice };
 }
 
@@ -54,9 +68,18 @@ const conflict: Versions = {
 
 test('an edit that the rewind would not touch is put back as it was', async () => {
   const ran: SpawnRequest[] = [];
-  const plan = await keepOutsideChanges(request({ target: { '/w/a': '1', '/w/b': 'x' }, head: { '/w/a': '1', '/w/b': 'y' }, now: { '/w/a': 'mine', '/w/b': 'y' } }));
+  const plan = await keepOutsideChanges(
+    request({
+      target: { '/w/a': '1', '/w/b': 'x' },
+      head: { '/w/a': '1', '/w/b': 'y' },
+      now: { '/w/a': 'mine', '/w/b': 'y' },
+    }),
+  );
   await plan.apply(sandboxOf(ran));
-  assert.deepEqual(ran.map((each) => [each.argv.includes('/w/a'), Buffer.from(each.stdin ?? []).toString()]), [[true, 'mine']]);
+  assert.deepEqual(
+    ran.map((each) => [each.argv.includes('/w/a'), Buffer.from(each.stdin ?? []).toString()]),
+    [[true, 'mine']],
+  );
 });
 
 test('without a choice a conflict refuses the rewind and names the path', async () => {
@@ -84,6 +107,8 @@ test('keep-both writes the edit beside the restored file', async () => {
 
 test('a deletion that a person made is made again', async () => {
   const ran: SpawnRequest[] = [];
-  await (await keepOutsideChanges(request({ target: { '/w/a': '1' }, head: { '/w/a': '1' }, now: {} }))).apply(sandboxOf(ran));
+  await (
+    await keepOutsideChanges(request({ target: { '/w/a': '1' }, head: { '/w/a': '1' }, now: {} }))
+  ).apply(sandboxOf(ran));
   assert.equal(ran[0]?.argv[0], 'rm');
 });

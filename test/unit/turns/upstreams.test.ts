@@ -24,7 +24,10 @@ test('the scripted model gets no key at all', () => {
 });
 
 test('a base URL written with its version is used without it, because agents send the version themselves', () => {
-  assert.equal(upstreamByName('http://localhost:9/v1/', {}, '').baseUrls['openai-chat'], 'http://localhost:9');
+  assert.equal(
+    upstreamByName('http://localhost:9/v1/', {}, '').baseUrls['openai-chat'],
+    'http://localhost:9',
+  );
 });
 
 test('what is no upstream is refused with what would be one', () => {
