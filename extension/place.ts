@@ -1,6 +1,6 @@
 /** Where the helper's socket and the CLI are: settings, then the environment, then the usual places. Must not connect. */
 
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import * as vscode from 'vscode';
 
@@ -28,7 +28,7 @@ export function helperPlace(): Place {
 /** The CLI's path: the setting, else `turntable` on the PATH or in the usual places; undefined when there is none. */
 export function cliPath(): string | undefined {
   const setting = vscode.workspace.getConfiguration('turntable').get<string>('cliPath', '');
-  if (setting !== '') return runnable(setting) ? setting : undefined;
+  if (setting !== '') return runnable(setting) || existsSync(setting) ? setting : undefined;
   const directories = [...(process.env['PATH'] ?? '').split(delimiter), '/usr/local/bin', '/usr/bin'];
   return directories
     .filter(Boolean)
@@ -39,11 +39,14 @@ export function cliPath(): string | undefined {
 /** A command line for a terminal: `sudo` where it takes root, the place where it is not the usual one. */
 export function cliCommand(verb: 'up' | 'down' | 'doctor', place: Place): string {
   const cli = cliPath() ?? 'turntable';
-  const words = [cli, verb];
+  const words: string[] = [verb];
   if (place.stateDirectory !== undefined) words.push('--state-dir', place.stateDirectory);
   if (place.ownSocket) words.push('--socket', place.socketPath);
+  // A script without the right to run: by the terminal's Node, whose place sudo would not find by itself.
+  const program =
+    existsSync(cli) && !runnable(cli) ? `"$(command -v node)" ${shellWord(cli)}` : shellWord(cli);
   const root = process.getuid?.() === 0;
-  return [...(verb === 'doctor' || root ? [] : ['sudo']), ...words.map(shellWord)].join(' ');
+  return [...(verb === 'doctor' || root ? [] : ['sudo']), program, ...words.map(shellWord)].join(' ');
 }
 
 function shellWord(word: string): string {
