@@ -24,7 +24,7 @@ import { supervisorSocket, type SandboxLayout } from './layout.ts';
 import { unmountBelow } from './mount-table.ts';
 import { createNetns, deleteNetns } from './netns.ts';
 import { criuReason, imageSizeBytes, readShape, writeShape } from './process-image.ts';
-import { identify, isAlive, signalProcess, type ProcessIdentity } from './process-identity.ts';
+import { identify, isAlive, signalProcess, waitForEnd, type ProcessIdentity } from './process-identity.ts';
 import { readRecord, writeRecord, type SandboxRecord } from './record.ts';
 import { ensureMountPoint, ensureRootfs } from './rootfs.ts';
 import { RootMounts } from './root-mounts.ts';
@@ -33,6 +33,7 @@ import type { Runc } from './runc.ts';
 import { SupervisorClient } from './supervisor-client.ts';
 
 const restoreHelpers = 64;
+const abandonedDumpMs = 20_000;
 
 export interface OciSandboxContext {
   readonly spec: SandboxSpec;
@@ -93,6 +94,7 @@ export class OciSandbox implements Sandbox {
     await mkdir(layout.empty.directory, { recursive: true });
     await writeFile(layout.empty.file, '');
     await writeFile(layout.criuConfig, criuOptions(layout.dumpGate.script));
+    await releaseDumpGate(layout.dumpGate);
     await makeDumpGate(layout.dumpGate);
     const sandbox = new OciSandbox(context, record);
     await sandbox.#mounts.prepare();
@@ -249,9 +251,11 @@ export class OciSandbox implements Sandbox {
         await this.#removeProcesses();
         return;
       }
-      // The last helper may have died in the middle of a dump or a capture.
-      await releaseDumpGate(layout.dumpGate);
-      if (state.status === 'paused') await runc.resume(this.id);
+      // The last helper may have died in the middle of a dump (`open` let it go, and it fails now) or of a capture.
+      if (!(await waitForEnd(['checkpoint', layout.work], abandonedDumpMs))) {
+        logger.warn('a dump of an earlier helper does not end', { id: this.id });
+      }
+      if ((await runc.state(this.id))?.status === 'paused') await runc.resume(this.id);
       const cgroup = await cgroupOf(supervisor.pid);
       await setFrozen(cgroup, false);
       if (!this.#record.doors || !(await isAlive(this.#record.doors))) {

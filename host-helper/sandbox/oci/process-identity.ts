@@ -1,7 +1,7 @@
 /**
  * A process that a later helper can recognize: its pid together with its start time, because pids are used again.
  */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
 export const processIdentitySchema = z.object({
@@ -35,4 +35,23 @@ export async function signalProcess(identity: ProcessIdentity, signal: NodeJS.Si
   } catch (error) {
     if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
   }
+}
+
+/** Waits until no process has all of these words as arguments. Returns false when one is still there at the limit. */
+export async function waitForEnd(words: readonly string[], limitMs: number): Promise<boolean> {
+  const deadline = Date.now() + limitMs;
+  while (await anyWith(words)) {
+    if (Date.now() > deadline) return false;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  return true;
+}
+
+async function anyWith(words: readonly string[]): Promise<boolean> {
+  for (const name of await readdir('/proc')) {
+    if (!/^\d+$/.test(name)) continue;
+    const argv = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (words.every((word) => argv.includes(word))) return true;
+  }
+  return false;
 }
