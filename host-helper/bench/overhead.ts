@@ -4,10 +4,10 @@
  */
 
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { mkdir, rm, rmdir, stat } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { exitCodeOf } from '../demo/exit-code.ts';
 import { startSentry } from '../inspector/sentry-process.ts';
 import { silentLogger } from '../log.ts';
 import { makeRepository } from './repository.ts';
@@ -97,6 +97,6 @@ async function timed(script: string, cwd: string, cgroup: string | undefined): P
 
 async function run([program = '', ...args]: readonly string[], cwd: string): Promise<void> {
   const child = spawn(program, args, { cwd, stdio: 'ignore' });
-  const [code] = await once(child, 'exit');
-  if (code !== 0) throw new Error(`${program} ended with ${String(code)} in ${cwd}`);
+  const code = await exitCodeOf(child);
+  if (code !== 0) throw new Error(`${program} ended with ${code} in ${cwd}`);
 }

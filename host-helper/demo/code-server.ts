@@ -156,7 +156,7 @@ async function finished(child: ChildProcess): Promise<void> {
   const code = await new Promise<number | null>((resolve, reject) =>
     child.once('error', reject).once('exit', resolve),
   );
-  if (code !== 0) throw new Error(`installing the extension failed (exit code ${code}):\n${log()}`);
+  if (code !== 0) throw new Error(`installing the extension failed (exit code ${String(code)}):\n${log()}`);
 }
 
 async function answering(port: number, server: ChildProcess, log: () => string): Promise<void> {

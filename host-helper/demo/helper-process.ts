@@ -1,10 +1,10 @@
 /** Starts and stops a helper through its own CLI, as a person would, and connects to it. */
 
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { connectHelper, placeOf } from '../cli/connect.ts';
+import { exitCodeOf } from './exit-code.ts';
 import type { Client } from '../protocol/client.ts';
 
 /** The product's root: this file lies in host-helper/demo. */
@@ -25,12 +25,12 @@ export async function turntable(
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
   });
-  const [stdout, stderr, [code]] = await Promise.all([
+  const [stdout, stderr, code] = await Promise.all([
     text(child.stdout),
     text(child.stderr),
-    once(child, 'exit'),
+    exitCodeOf(child),
   ]);
-  return { code: typeof code === 'number' ? code : 1, stdout, stderr };
+  return { code, stdout, stderr };
 }
 
 /** The sources, never the bundle: a bundle may be older than the tree that is being tried. */

@@ -5,10 +5,10 @@
 
 import { spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
+import { exitCodeOf } from './exit-code.ts';
 import { codeServerMissing, startCodeServer } from './code-server.ts';
 import { cliPath, HelperProcess, productRoot } from './helper-process.ts';
 import { createSampleRepository } from './sample-repository.ts';
@@ -100,12 +100,11 @@ async function openDesktop(
   const own = ['--user-data-dir', join(data, 'data'), '--extensions-dir', join(data, 'extensions')];
   await mkdir(join(data, 'data', 'User'), { recursive: true });
   await writeFile(join(data, 'data', 'User', 'settings.json'), JSON.stringify(settings, undefined, 2));
-  const [installed] = await once(
+  const installed = await exitCodeOf(
     spawn(code, [...own, '--install-extension', vsix, '--force'], { stdio: 'inherit' }),
-    'exit',
   );
   if (installed !== 0) throw new Error(`${code} could not install ${vsix}`);
-  const [opened] = await once(spawn(code, [...own, '--new-window', workspace], { stdio: 'inherit' }), 'exit');
+  const opened = await exitCodeOf(spawn(code, [...own, '--new-window', workspace], { stdio: 'inherit' }));
   if (opened !== 0) throw new Error(`${code} could not open ${workspace}`);
   // The window belongs to the person from here on.
   return { where: `a desktop window on ${workspace}`, [Symbol.asyncDispose]: () => Promise.resolve() };

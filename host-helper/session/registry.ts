@@ -226,7 +226,7 @@ export class SessionRegistry {
     );
     if (endSessions) {
       await Promise.allSettled(
-        this.all.map((session) => (session.hasRuntime ? session.runtime.sandbox.stop() : undefined)),
+        this.all.filter((session) => session.hasRuntime).map((session) => session.runtime.sandbox.stop()),
       );
     }
   }
