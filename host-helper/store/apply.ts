@@ -92,6 +92,7 @@ export class FolderApply implements WorkspaceApply {
       skipped.push({ path: action.planned.item.path, reason });
     }
     if (actions.length === 0) return { applied: [], skipped, undoId: '' };
+    await batch.flush();
     batch.commit(() => {
       this.#records.insert(undoId, request.sessionId, workspace.lower, recordOf(actions));
     });

@@ -9,6 +9,7 @@
 import { hash as digest } from 'node:crypto';
 import {
   closeSync,
+  fsync,
   fsyncSync,
   openSync,
   readdirSync,
@@ -26,6 +27,7 @@ import { damaged, diskFull, inTransaction } from './database.ts';
 import type { TreeWorker } from './treefs.ts';
 
 const compressAsync = promisify(zstdCompress);
+const fsyncAsync = promisify(fsync);
 
 /** Contents up to this size are rows. */
 export const rowBytes = 32 << 10;
@@ -303,7 +305,7 @@ export class ChunkBatch implements Disposable {
   readonly #pending = new Map<ChunkHash, PendingChunk>();
   readonly #maxRowBytes: number;
   #rowBytes = 0;
-  #pack: { readonly id: number; readonly descriptor: number; size: number } | undefined;
+  #pack: { readonly id: number; readonly descriptor: number; size: number; synced: number } | undefined;
   #settled = false;
   /** What this batch found in the store or adds to it: spared by a sweep that runs meanwhile. */
   readonly relied = new Set<ChunkHash>();
@@ -352,11 +354,23 @@ export class ChunkBatch implements Disposable {
     return this.#pending.size === 0;
   }
 
+  /** Makes the pack durable off the main thread: call before `commit`, which would otherwise stand still for it. */
+  async flush(): Promise<void> {
+    if (!this.#pack || this.#pack.synced === this.#pack.size) return;
+    try {
+      const { size } = this.#pack;
+      await fsyncAsync(this.#pack.descriptor);
+      this.#pack.synced = size;
+    } catch (error) {
+      throw explainWriteError(error);
+    }
+  }
+
   /** `extra` runs in the same transaction as the rows. */
   commit(extra: () => void): void {
     try {
       if (this.#pack) {
-        fsyncSync(this.#pack.descriptor);
+        if (this.#pack.synced !== this.#pack.size) fsyncSync(this.#pack.descriptor);
         syncDirectory(this.#pathOf(this.#pack.id));
       }
       this.#store.insertAll(this.#pending.values(), this.#pack?.id, extra);
@@ -404,7 +418,7 @@ export class ChunkBatch implements Disposable {
     try {
       if (!this.#pack) {
         const id = this.#store.takePack();
-        this.#pack = { id, descriptor: openSync(this.#pathOf(id), 'wx', 0o600), size: 0 };
+        this.#pack = { id, descriptor: openSync(this.#pathOf(id), 'wx', 0o600), size: 0, synced: 0 };
       }
       const offset = this.#pack.size;
       for (let at = 0; at < data.length;) {

@@ -154,6 +154,7 @@ export class VersionedFiles implements FileStore {
     }
     request.signal?.throwIfAborted();
     const { id, row } = VersionStore.describe(tops);
+    await batch.flush();
     // The same as a version that is there: nothing to write, nothing to wait for.
     if (!batch.isEmpty || !this.#versions.has(id)) {
       batch.commit(() => {

@@ -145,6 +145,7 @@ export class DirectoryImages implements ProcessImageStore {
       try {
         using batch = this.#chunks.begin({ smallAsRows: false });
         const packed = await packImage(directory, batch);
+        await batch.flush();
         // Somebody opened or removed it meanwhile: another time.
         if ((this.#open.get(id) ?? 0) > 0 || !this.#rows().some((row) => row.id === id)) continue;
         batch.commit(() => {
