@@ -72,7 +72,7 @@ exec \"\$root/$loader\" --library-path \"\$root/$libraries\" \"\$root/usr/sbin/c
 }
 
 build_source() {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc make libc6-dev pkg-config \
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends gcc make libc6-dev xz-utils pkg-config \
         libprotobuf-c-dev libprotobuf-dev protobuf-c-compiler protobuf-compiler uuid-dev libbsd-dev libnet1-dev libnl-3-dev \
         libcap-dev libgnutls28-dev libnftables-dev || return 1
     private_apt_for deb-src "$1" || return 1
