@@ -22,7 +22,7 @@ export interface TrackedRoot {
 export interface SandboxSpec {
   /** Unique on this host; letters, digits and dashes. Names the container, cgroup and network namespace. */
   readonly id: string;
-  /** An existing empty directory (or one of an earlier life of the same sandbox) that the sandbox owns. */
+  /** An existing empty directory (or one of an earlier life of the same sandbox) that the sandbox owns, below the state directory and with `id` as a part of its path. */
   readonly directory: string;
   /** The developer's folder, absolute; appears in the sandbox at the same path. */
   readonly workspace: string;
@@ -47,6 +47,7 @@ export interface SpawnRequest {
   readonly env: Readonly<Record<string, string>>;
   /** A pty of this size, or pipes. */
   readonly terminal: { readonly columns: number; readonly rows: number } | undefined;
+  /** Written at once; a pipe is then closed. Undefined: stays open until `closeStdin` (a program that reads to the end waits for that). */
   readonly stdin: Uint8Array | undefined;
 }
 
