@@ -35,6 +35,10 @@ if [ "${1:-}" != --without-chromium ] && ! command -v chromium >/dev/null 2>&1; 
     echo "Installing Chromium (about 450 MB, once)…"
     as_root=
     [ "$(id -u)" = 0 ] || as_root=sudo
-    $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-dejavu-core ||
+    install_chromium() {
+        $as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-dejavu-core
+    }
+    # A machine without package lists, or with old ones, needs them first.
+    install_chromium || { $as_root apt-get update && install_chromium; } ||
         { echo "Could not install Chromium: run 'apt-get install chromium' and try again." >&2; exit 1; }
 fi
