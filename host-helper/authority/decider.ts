@@ -75,6 +75,9 @@ export interface DeciderOptions {
   readonly askTimeoutMs?: number;
 }
 
+/** How long a process that was refused something is refused the very same without a new question. */
+const refusalMs = 10_000;
+
 export function createDecider(options: DeciderOptions): Decider {
   const {
     approvals,
@@ -88,6 +91,8 @@ export function createDecider(options: DeciderOptions): Decider {
   const counts = new Map<string, number>();
   /** `once` for a host means: for the turn it was asked in. Keyed by session; a new turn forgets the old one's. */
   const hostsOfTurn = new Map<string, { turn: number; allowed: Set<string>; denied: Map<string, string> }>();
+  /** What a process was just refused: a shell goes on to try the same program under its other names on PATH. By session and pid. */
+  const refused = new Map<string, { key: string; untilMs: number; reason: string }>();
   const timeout = options.askTimeoutMs === undefined ? {} : { timeoutMs: options.askTimeoutMs };
 
   /** Writes it down or throws: what cannot be audited must not happen. */
@@ -150,6 +155,12 @@ export function createDecider(options: DeciderOptions): Decider {
       await record('grant.used', sessionId, { ...facts, grant: held.id });
       return settle(true, `Allowed for this session by ${held.grantedBy}.`);
     }
+    const caller = `${sessionId} ${ask.pid}`;
+    const before = refused.get(caller);
+    if (before?.key === grant.key && Date.now() < before.untilMs) {
+      note('exec.denied', sessionId, { ...facts, reason: before.reason });
+      return settle(false, before.reason);
+    }
     const subject: Approval['subject'] = {
       kind: 'exec',
       program: ask.program,
@@ -168,6 +179,8 @@ export function createDecider(options: DeciderOptions): Decider {
       ...(context.signal ? { signal: context.signal } : {}),
     });
     if (!outcome.allowed) {
+      for (const [old, { untilMs }] of refused) if (untilMs < Date.now()) refused.delete(old);
+      refused.set(caller, { key: grant.key, untilMs: Date.now() + refusalMs, reason: outcome.reason });
       note('exec.denied', sessionId, { ...facts, approval: outcome.approvalId, reason: outcome.reason });
       return settle(false, outcome.reason);
     }

@@ -148,6 +148,17 @@ describe('deciding an exec', () => {
     assert.equal(asked.length, 3);
   });
 
+  it('asks once when a shell that was refused tries the same program again, and anew for anything else', async () => {
+    const { decider, answers, asked } = bench();
+    answers.push('deny', 'deny', 'deny');
+    await decider.decideExec(push, context);
+    assert.equal((await decider.decideExec(push, context)).verdict, 'deny');
+    assert.equal(asked.length, 1);
+    await decider.decideExec(exec('/usr/bin/git', 'git push other main'), context);
+    await decider.decideExec({ ...push, pid: 11 }, context);
+    assert.equal(asked.length, 3);
+  });
+
   it('takes silence for a no', async () => {
     const { decider, audited } = bench();
     assert.equal((await decider.decideExec(push, context)).verdict, 'deny');
