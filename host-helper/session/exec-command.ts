@@ -37,6 +37,7 @@ export async function execCommand(
     let exitCode: number;
     const over = AbortSignal.any([
       signal,
+      session.interrupted,
       ...(request.timeoutMs === undefined ? [] : [AbortSignal.timeout(request.timeoutMs)]),
     ]);
     const spawn = (): Promise<SandboxChild> =>

@@ -94,6 +94,7 @@ export class SessionRegistry {
   /** Ends agent and processes; turns and files stay, and the folder stays readable. */
   async stop(id: string): Promise<void> {
     const session = this.get(id);
+    session.interrupt();
     await session.stopAgent();
     await session.lock.run(async () => {
       if (!session.runtime.up) return;
@@ -144,6 +145,7 @@ export class SessionRegistry {
 
   async remove(id: string): Promise<void> {
     const session = this.get(id);
+    session.interrupt();
     session.nextEpoch();
     session.agent?.letGo();
     await session.lock.run(() => this.#discard(session));

@@ -43,6 +43,7 @@ export class Session {
   #bytesStored: number;
   /** Ends the questions of the command that runs now: a program that waits for an answer has not started and cannot be killed. */
   #commandOver: AbortSignal | undefined;
+  #interrupt = new AbortController();
   /** Rises with every rewind and stop: what was begun in an earlier epoch no longer counts. */
   #epoch = 0;
   /** What lived before the agent was started: what lives besides at its first request is the agent's own furniture. */
@@ -338,6 +339,17 @@ export class Session {
     } finally {
       this.#commandOver = undefined;
     }
+  }
+
+  /** Fires when the session is to stop: whoever holds the lock for long must let go. */
+  get interrupted(): AbortSignal {
+    return this.#interrupt.signal;
+  }
+
+  /** Ends a running command and what waits for a person, so that the lock comes free. */
+  interrupt(): void {
+    this.#interrupt.abort();
+    this.#interrupt = new AbortController();
   }
 
   get commandOver(): AbortSignal | undefined {
