@@ -29,9 +29,9 @@ export async function measureOverhead(
   await run(['git', 'add', '-A'], source);
   await run(['git', '-c', 'user.name=b', '-c', 'user.email=b@localhost', 'commit', '-q', '-m', 'x'], source);
   await run(['tar', 'cf', join(directory, 'source.tar'), '-C', source, '.'], source);
-  const work = join(directory, 'work');
+  const watched = join(directory, 'work');
   const outside = join(directory, 'outside');
-  await mkdir(work);
+  await mkdir(watched);
   await mkdir(outside);
   const cgroup = join(
     existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup',
@@ -39,14 +39,20 @@ export async function measureOverhead(
   );
   await mkdir(cgroup);
   const sentry = await startSentry({ binaryPath: sentryPath, stateDir: directory, log: silentLogger });
-  const watch = async (on: boolean): Promise<void> => {
-    if (!on) return sentry.unwatch(1);
+  const measured = async (on: boolean, work: () => Promise<number>): Promise<number> => {
+    if (!on) return work();
+    const { ino } = await stat(cgroup, { bigint: true });
     await sentry.watch({
       sandbox: 1,
-      cgroupId: (await stat(cgroup, { bigint: true })).ino,
+      cgroupId: ino,
       cgroupPath: cgroup,
-      roots: [{ root: 0, path: work }],
+      roots: [{ root: 0, path: watched }],
     });
+    try {
+      return await work();
+    } finally {
+      await sentry.unwatch(1);
+    }
   };
   const pair = async (
     script: string,
@@ -59,9 +65,7 @@ export async function measureOverhead(
       const times: Record<'on' | 'off', number> = { on: 0, off: 0 };
       // Which of the two goes first alternates: the second finds warmer caches.
       for (const side of round % 2 === 0 ? (['off', 'on'] as const) : (['on', 'off'] as const)) {
-        await watch(side === 'on');
-        times[side] = await timed(script, cwd, inCgroup ? cgroup : undefined);
-        if (side === 'on') await watch(false);
+        times[side] = await measured(side === 'on', () => timed(script, cwd, inCgroup ? cgroup : undefined));
       }
       if (round === 0) continue; // warm-up
       ratios.push(times.on / times.off);
@@ -71,8 +75,8 @@ export async function measureOverhead(
   };
   try {
     return {
-      gitClone: await pair(`rm -rf c && git clone -q --no-hardlinks ${source} c`, work, true),
-      untar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, work, true),
+      gitClone: await pair(`rm -rf c && git clone -q --no-hardlinks ${source} c`, watched, true),
+      untar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, watched, true),
       find: await pair(
         `find ${source} -type f -size +0 > /dev/null; find ${source} -name '*.ts' > /dev/null`,
         work,
