@@ -79,7 +79,7 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
       entry,
       ...[
         '--auth',
-        'none',
+        options.password === undefined ? 'none' : 'password',
         '--bind-addr',
         `127.0.0.1:${port}`,
         '--disable-workspace-trust',
