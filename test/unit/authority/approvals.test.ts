@@ -10,7 +10,13 @@ import { silentLogger } from '../../../host-helper/log.ts';
 import { TurntableError } from '../../../host-helper/protocol/errors.ts';
 import type { Approval } from '../../../host-helper/protocol/state.ts';
 
-const subject = { kind: 'exec', program: '/usr/bin/git', argv: ['git', 'push'], cwd: '/w', pid: 1 } as const;
+const subject: Approval['subject'] = {
+  kind: 'exec',
+  program: '/usr/bin/git',
+  argv: ['git', 'push'],
+  cwd: '/w',
+  pid: 1,
+};
 
 interface Bench {
   readonly approvals: Approvals;

@@ -443,7 +443,7 @@ describe('turntable acts', concurrent, () => {
     });
     assert.equal(json.code, 42);
     assert.equal((JSON.parse(json.stdout) as { turn: { id: number } }).turn.id, 6);
-    assert.equal((asked.at(-1) as { stdin: string }).stdin, 'typed');
+    assert.deepEqual(asked.slice(1), [{ sessionId: tree.id, argv: ['cat'], stdin: 'typed' }]);
   });
 
   test('exec tells when a person has to answer', async () => {
