@@ -4,7 +4,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
@@ -87,7 +87,7 @@ export async function startDetached(
     while (performance.now() < deadline) {
       if (await answers()) return;
       const [pid = '', ...said] = (await readFile(output, 'utf8')).split('\n');
-      if (/^\d+$/.test(pid) && !existsSync(`/proc/${pid}`)) {
+      if (/^\d+$/.test(pid) && !isAlive(Number(pid))) {
         // It may have given way to another helper that started at the same time.
         if (await answers()) return;
         throw new TurntableError('helperNotRunning', `The helper ended while it started: ${lastWords(said)}`);
@@ -100,6 +100,16 @@ export async function startDetached(
     );
   } finally {
     await rm(directory, { recursive: true, force: true });
+  }
+}
+
+/** Whether a process of any user runs. A zombie does not: in a container nobody may ever wait for it. */
+export function isAlive(pid: number): boolean {
+  try {
+    const status = readFileSync(`/proc/${pid}/stat`, 'latin1');
+    return !'ZX'.includes(status.charAt(status.lastIndexOf(')') + 2));
+  } catch {
+    return false;
   }
 }
 

@@ -6,7 +6,7 @@ import { TurntableError } from '../../protocol/errors.ts';
 import type { ResultOf } from '../../protocol/methods.ts';
 import { runCommand, type Cli } from '../cli.ts';
 import { connectHelper } from '../connect.ts';
-import { helperCommand, rootPrefix, runInForeground, startDetached } from '../launch.ts';
+import { helperCommand, isAlive, rootPrefix, runInForeground, startDetached } from '../launch.ts';
 
 interface UpOptions {
   foreground?: boolean;
@@ -52,8 +52,9 @@ async function up(cli: Cli, options: UpOptions): Promise<number> {
 }
 
 async function down(cli: Cli, options: { keepSessions?: boolean }): Promise<number> {
-  const wasRunning = (await helloOf(cli)) !== undefined;
-  if (wasRunning) {
+  const hello = await helloOf(cli);
+  const wasRunning = hello !== undefined;
+  if (hello) {
     using _progress = cli.progress('stopping the helper');
     const client = await cli.connect();
     try {
@@ -63,7 +64,7 @@ async function down(cli: Cli, options: { keepSessions?: boolean }): Promise<numb
       if (!isNotRunning(error)) throw error;
     }
     client.close();
-    await untilGone(cli);
+    await untilGone(cli, hello.helperPid);
   }
   cli.result({ wasRunning }, () =>
     cli.print(
@@ -75,15 +76,16 @@ async function down(cli: Cli, options: { keepSessions?: boolean }): Promise<numb
   return 0;
 }
 
-async function untilGone(cli: Cli): Promise<void> {
+/** Until the process is gone, not just its socket: who removes the state directory next must find nothing mounted or written there. */
+async function untilGone(cli: Cli, helperPid: number): Promise<void> {
   const deadline = performance.now() + stopTimeoutMs;
   while (performance.now() < deadline) {
-    if ((await helloOf(cli)) === undefined) return;
+    if ((await helloOf(cli)) === undefined && !isAlive(helperPid)) return;
     await sleep(pollIntervalMs);
   }
   throw new TurntableError(
     'timedOut',
-    `The helper still answers after ${stopTimeoutMs / 1000} s: see its log in ${cli.place.stateDir}.`,
+    `The helper (pid ${helperPid}) is still there after ${stopTimeoutMs / 1000} s: see its log in ${cli.place.stateDir}.`,
   );
 }
 

@@ -1,7 +1,11 @@
 /** The commands against a made-up helper: what they ask for, print and end with. */
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
+import { isAlive } from '../../../host-helper/cli/launch.ts';
 import { TurntableError } from '../../../host-helper/protocol/errors.ts';
 import { emptyState } from '../../../host-helper/protocol/reducer.ts';
 import type { RootState, SessionState } from '../../../host-helper/protocol/state.ts';
@@ -633,20 +637,16 @@ describe('turntable acts', concurrent, () => {
     assert.match((await on(helper, 'deny', 'nothing', '--json')).stdout, /"name":"approvalNotFound"/);
   });
 
-  test('down asks the helper to stop and waits until it is gone', async () => {
-    let asked: unknown;
-    const helper = await startFakeHelper({
-      handlers: {
-        'helper/stop': (params) => {
-          asked = params;
-          setImmediate(() => void helper.server.close());
-          return Promise.resolve({});
-        },
-      },
+  test('down asks the helper to stop and waits until its process is gone', async () => {
+    const child = spawn(process.execPath, [join(import.meta.dirname, 'stopping-helper.ts')], {
+      stdio: ['ignore', 'pipe', 'inherit'],
     });
-    const run = await on(helper, 'down', '--keep-sessions');
-    assert.deepEqual([run.code, run.stdout, asked], [0, '✓ The helper is down.\n', { sessions: false }]);
-    await helper[Symbol.asyncDispose]();
+    const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+    const socketPath = ((await lines.next()).value) ?? '';
+    const run = await runCli(['down', '--keep-sessions', '--socket', socketPath]);
+    assert.equal(isAlive(child.pid ?? 0), false);
+    assert.deepEqual([run.code, run.stdout], [0, '✓ The helper is down.\n']);
+    assert.equal((await lines.next()).value, '{"sessions":false}');
   });
 
   test('up finds a helper that runs already', async () => {
