@@ -642,7 +642,7 @@ describe('turntable acts', concurrent, () => {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
-    const socketPath = ((await lines.next()).value) ?? '';
+    const socketPath = (await lines.next()).value ?? '';
     const run = await runCli(['down', '--keep-sessions', '--socket', socketPath]);
     assert.equal(isAlive(child.pid ?? 0), false);
     assert.deepEqual([run.code, run.stdout], [0, '✓ The helper is down.\n']);
