@@ -79,7 +79,7 @@ export async function measureOverhead(
       untar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, watched, true),
       find: await pair(
         `find ${source} -type f -size +0 > /dev/null; find ${source} -name '*.ts' > /dev/null`,
-        work,
+        watched,
         true,
       ),
       outsideUntar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, outside, false),
