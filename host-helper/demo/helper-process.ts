@@ -58,9 +58,11 @@ export class HelperProcess implements AsyncDisposable {
     );
   }
 
+  /** Returns when the helper's process is gone. Throws, with what `turntable down` said, when it does not go. */
   async down(): Promise<void> {
     this.client.close();
-    await turntable(['down', '--state-dir', this.stateDirectory]);
+    const result = await turntable(['down', '--state-dir', this.stateDirectory]);
+    if (result.code !== 0) throw new Error(`The helper did not go down: ${result.stderr.trim()}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -3,7 +3,7 @@
  * undone, branched and applied, and every claim is checked from outside. Prints a summary for people and a last line of JSON.
  */
 
-import { mkdir } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { formatTurns } from '../cli/format/turns.ts';
 import { createStyle } from '../cli/format/style.ts';
@@ -13,6 +13,7 @@ import { Checks } from './checks.ts';
 import { HelperProcess } from './helper-process.ts';
 import { alternativePrompt, samplePrompt } from './sample-script.ts';
 import { createSampleRepository } from './sample-repository.ts';
+import { mountsBelow } from './run-directory.ts';
 import { answerApprovals, untilFinished, watchState, type WatchedState } from './sample-session.ts';
 import { treeDigest } from './tree-digest.ts';
 
@@ -23,6 +24,8 @@ export interface OnceOptions {
   readonly directory: string;
   readonly agent: string;
   readonly upstream: string | undefined;
+  /** Ends the run early; the helper still goes down in order. */
+  readonly signal: AbortSignal;
 }
 
 /** Returns the exit code. */
@@ -39,13 +42,24 @@ export async function runOnce(options: OnceOptions): Promise<number> {
   let failure: string | undefined;
   const helper = await HelperProcess.up(join(options.directory, 'state'));
   try {
-    summary = await runSession(helper.client, options, workspace, before, checks);
+    options.signal.throwIfAborted();
+    const stopped = Promise.withResolvers<never>();
+    options.signal.addEventListener('abort', () => stopped.reject(options.signal.reason as Error));
+    summary = await Promise.race([
+      runSession(helper.client, options, workspace, before, checks),
+      stopped.promise,
+    ]);
   } catch (error) {
     failure = error instanceof Error ? error.message : String(error);
     checks.claim('the run came to its end', false, failure);
-  } finally {
-    await helper.down();
   }
+  const wentDown = await helper.down().then(
+    () => undefined,
+    (error: unknown) => (error instanceof Error ? error.message : String(error)),
+  );
+  checks.claim('the helper went down', wentDown === undefined, wentDown);
+  const mounts = mountsBelow(options.directory, await readFile('/proc/self/mountinfo', 'utf8'));
+  checks.equal('nothing is left mounted', mounts, []);
 
   say('');
   for (const check of checks.all)

@@ -3,11 +3,11 @@
  * session to its end without a browser, checks what it claims and says so.
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { runInEditor } from './in-editor.ts';
 import { runOnce } from './once.ts';
+import { makeRunDirectory, removeRunDirectory } from './run-directory.ts';
 
 const { values } = parseArgs({
   options: {
@@ -38,13 +38,16 @@ if (process.getuid?.() !== 0) {
 }
 
 if (values.once) {
-  // Not /tmp: on many machines that is a tmpfs, where uppers cannot carry what overlayfs needs.
-  const directory = await mkdtemp('/var/tmp/turntable-once-');
+  const directory = await makeRunDirectory();
+  const stop = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
   try {
-    process.exitCode = await runOnce({ directory, agent: values.agent, upstream: values.upstream });
+    const { agent, upstream } = values;
+    process.exitCode = await runOnce({ directory, agent, upstream, signal: stop.signal });
   } finally {
     if (values.keep) process.stderr.write(`kept: ${directory}\n`);
-    else await rm(directory, { recursive: true, force: true });
+    else await remove(directory);
   }
 } else {
   process.exitCode = await runInEditor({
@@ -56,4 +59,13 @@ if (values.once) {
     upstream: values.upstream,
     port: values.port === undefined ? undefined : Number.parseInt(values.port, 10),
   });
+}
+
+async function remove(directory: string): Promise<void> {
+  try {
+    await removeRunDirectory(directory);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    process.exitCode = 1;
+  }
 }
