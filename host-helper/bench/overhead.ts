@@ -24,7 +24,7 @@ export async function measureOverhead(
 ): Promise<Overhead> {
   const source = join(directory, 'source');
   await mkdir(source, { recursive: true });
-  await makeRepository(source, 5_000);
+  await makeRepository(source, 2_000);
   await run(['git', 'init', '-q', '.'], source);
   await run(['git', 'add', '-A'], source);
   await run(['git', '-c', 'user.name=b', '-c', 'user.email=b@localhost', 'commit', '-q', '-m', 'x'], source);
