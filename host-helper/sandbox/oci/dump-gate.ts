@@ -4,7 +4,7 @@
  * ("post-dump"); the script tells us through one FIFO and waits for our word on another.
  */
 import { constants, openSync } from 'node:fs';
-import { open, rm, writeFile } from 'node:fs/promises';
+import { open, rename, rm, writeFile } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import { join } from 'node:path';
 import { runCommand } from './command.ts';
@@ -34,7 +34,9 @@ export async function makeDumpGate(places: DumpGatePlaces): Promise<void> {
 test "$CRTOOLS_SCRIPT_ACTION" = post-dump || exit 0
 exec timeout ${waitLimitSeconds} sh -c '${wait}' ${quote(places.reached)} ${quote(places.answer)}
 `;
-  await writeFile(places.script, text, { mode: 0o700 });
+  // A CRIU that outlived its helper may be starting the old one just now, and what is being executed cannot be written to.
+  await writeFile(`${places.script}.new`, text, { mode: 0o700 });
+  await rename(`${places.script}.new`, places.script);
   for (const path of [places.reached, places.answer]) await makeFifo(path);
 }
 

@@ -251,8 +251,9 @@ export class OciSandbox implements Sandbox {
         await this.#removeProcesses();
         return;
       }
-      // The last helper may have died in the middle of a dump (`open` let it go, and it fails now) or of a capture.
-      if (!(await waitForEnd(['checkpoint', layout.work], abandonedDumpMs))) {
+      // The last helper may have died in the middle of a dump (it is let go at its gate, which it may reach only now, and fails) or of a capture.
+      const letGo = (): Promise<void> => releaseDumpGate(layout.dumpGate);
+      if (!(await waitForEnd(['checkpoint', layout.work], abandonedDumpMs, letGo))) {
         logger.warn('a dump of an earlier helper does not end', { id: this.id });
       }
       if ((await runc.state(this.id))?.status === 'paused') await runc.resume(this.id);

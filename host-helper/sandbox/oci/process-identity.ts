@@ -37,11 +37,16 @@ export async function signalProcess(identity: ProcessIdentity, signal: NodeJS.Si
   }
 }
 
-/** Waits until no process has all of these words as arguments. Returns false when one is still there at the limit. */
-export async function waitForEnd(words: readonly string[], limitMs: number): Promise<boolean> {
+/** Waits until no process has all of these words as arguments, with a `nudge` now and then. Returns false when one is still there at the limit. */
+export async function waitForEnd(
+  words: readonly string[],
+  limitMs: number,
+  nudge: () => Promise<void>,
+): Promise<boolean> {
   const deadline = Date.now() + limitMs;
   while (await anyWith(words)) {
     if (Date.now() > deadline) return false;
+    await nudge();
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   return true;
