@@ -24,12 +24,15 @@ import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { Checkpoint, EffectClass, ReachedHost, Turn } from '../protocol/state.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { CaptureResult, CheckpointRecord, FileVersionId, Store } from '../store/store.ts';
+import type { CaptureResult, CheckpointRecord, FileChange, FileVersionId, Store } from '../store/store.ts';
 import { newId } from './ids.ts';
 import type { Position } from './session-record.ts';
 
 /** How long restored or thawed processes get to go back to sleep before their run counts become the baseline. */
 const settleMs = 25;
+
+/** Every so many turns all roots are scanned, whatever the hints say: the scan audits them. */
+const auditInterval = 8;
 
 export interface ProcessVersion {
   readonly image: string;
@@ -84,6 +87,8 @@ export class Checkpointer {
   #processes: ProcessVersion | undefined;
   #known: ReadonlySet<ProcessKey> = new Set();
   #pending: Observation | undefined;
+  #closed = 0;
+  #hintsTrusted = true;
 
   constructor(parts: CheckpointerParts) {
     this.#parts = parts;
@@ -159,15 +164,19 @@ export class Checkpointer {
     let observation = await this.#observe(request.watch);
     const survivors = this.#survivors(observation, request);
     const noDump = this.#parts.noDump();
-    const plan = planCheckpoint({
+    const rootNames = request.sandbox.roots.map((root) => root.name);
+    let plan = planCheckpoint({
       observation,
-      rootNames: request.sandbox.roots.map((root) => root.name),
-      hintsComplete: this.#parts.sentry()?.features.hints === 'complete',
+      rootNames,
+      hintsComplete: this.#hintsTrusted && this.#parts.sentry()?.features.hints === 'complete',
       survivors,
       versioned: this.#processes?.counts,
       imageStillFits: await this.#imageFits(request.sandbox),
       alsoUncertain: request.alsoUncertain,
     });
+    const hinted = plan.dirtyRoots;
+    this.#closed += 1;
+    if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
     const portsByPid = await listeningPorts(survivors.map((process) => process.pid));
     const inspectMs = performance.now() - startedMs;
 
@@ -188,8 +197,9 @@ export class Checkpointer {
     this.#files = version;
     this.#known = new Set(survivors.map(processKey));
 
-    const uncertain = [...plan.uncertain, ...(work.captured?.warnings ?? [])];
     const changes = work.captured?.changes ?? [];
+    const missed = await this.#missedByHints(request.watch, rootNames, hinted, changes);
+    const uncertain = [...plan.uncertain, ...(work.captured?.warnings ?? []), ...missed];
     const effects = buildEffects({
       observation,
       changes,
@@ -250,6 +260,29 @@ export class Checkpointer {
         createdAt: Date.now(),
       },
     };
+  }
+
+  /**
+   * The audit: a root that the scan finds changed although no hint named it, neither before the capture nor while it ran, shows
+   * that hints cannot be relied on. From then on this session is scanned at every turn.
+   */
+  async #missedByHints(
+    watch: number,
+    rootNames: readonly string[],
+    hinted: ReadonlySet<string>,
+    changes: readonly FileChange[],
+  ): Promise<string[]> {
+    const suspects = new Set(changes.map((change) => change.root).filter((root) => !hinted.has(root)));
+    if (suspects.size === 0) return [];
+    const later = await this.#observe(watch);
+    this.#pending = later;
+    if (later.unassigned > 0 || later.dropped > 0) return [];
+    for (const root of later.roots) if (root.dirty) suspects.delete(rootNames[root.root] ?? '');
+    if (suspects.size === 0) return [];
+    this.#hintsTrusted = false;
+    const roots = [...suspects].join(', ');
+    this.#parts.logger.error('change hints missed a change; every turn is scanned from now on', { roots });
+    return [`change hints missed a change in ${roots}: every turn is scanned from now on`];
   }
 
   async #observe(watch: number): Promise<Observation> {

@@ -1,0 +1,129 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createEngine } from '../../../host-helper/engine/engine.ts';
+import type { Observation, Sentry } from '../../../host-helper/inspector/sentry.ts';
+import { silentLogger } from '../../../host-helper/log.ts';
+import type { Turn } from '../../../host-helper/protocol/state.ts';
+import type { Sandbox } from '../../../host-helper/sandbox/sandbox.ts';
+import { Checkpointer } from '../../../host-helper/session/checkpointer.ts';
+import type { CaptureRequest, FileChange, Store } from '../../../host-helper/store/store.ts';
+
+const roots = ['workspace', 'usr'];
+
+function observed(dirty: readonly string[], dropped = 0): Observation {
+  return {
+    roots: roots.map((name, root) => ({ root, dirty: dirty.includes(name), inodes: [], overflow: false })),
+    unassigned: 0,
+    executed: [],
+    executedCount: 0,
+    exits: [],
+    forkCount: 0,
+    live: [],
+    dropped,
+  };
+}
+
+function change(root: string): FileChange {
+  return { path: `/${root}/file`, root, change: 'changed', kind: 'file', sizeBytes: 1 };
+}
+
+/** A checkpointer whose kernel and disk are the test's: `hints` answers fences, `disk` says what a scan of a root finds. */
+function bench() {
+  const made = { hints: [] as Observation[], disk: new Set<string>(), looked: [] as string[][], version: 0 };
+  const capture = (request: CaptureRequest) => {
+    made.looked.push([...request.dirtyRoots].sort());
+    const changes = [...made.disk].filter((root) => request.dirtyRoots.has(root)).map(change);
+    for (const { root } of changes) made.disk.delete(root);
+    if (changes.length > 0) made.version += 1;
+    return Promise.resolve({
+      version: `v${made.version}`,
+      changes,
+      bytesStored: 1,
+      scannedEntries: 1,
+      warnings: [],
+    });
+  };
+  const sentry = {
+    features: { hints: 'complete' },
+    fence: () => Promise.resolve(made.hints.shift() ?? observed([])),
+  } as unknown as Sentry;
+  const checkpointer = new Checkpointer({
+    sessionId: 's',
+    store: { files: { capture } } as unknown as Store,
+    engine: createEngine({ logger: silentLogger }),
+    sentry: () => sentry,
+    noDump: () => undefined,
+    isAgentState: () => false,
+    logger: silentLogger,
+  });
+  const sandbox = {
+    id: 's',
+    roots: roots.map((name) => ({ name })),
+    supervisorPid: process.pid,
+  } as unknown as Sandbox;
+  let id = 0;
+  const close = async (): Promise<Turn> => {
+    const turn: Turn = { id: id++, parent: null, kind: 'command', state: 'closing', label: '', startedAt: 0 };
+    const closed = await checkpointer.close({
+      turn,
+      sandbox,
+      watch: 1,
+      agent: undefined,
+      furniture: new Set(),
+      network: [],
+      urgent: false,
+      alsoUncertain: [],
+    });
+    return closed.turn;
+  };
+  return { made, checkpointer, sandbox, close };
+}
+
+test('a turn without hints reads no root', async () => {
+  const { made, checkpointer, sandbox, close } = bench();
+  await checkpointer.captureAll(sandbox);
+  made.looked.length = 0;
+  assert.equal((await close()).effectClass, 'none');
+  assert.deepEqual(made.looked, []);
+});
+
+test('a turn with hints reads the hinted root only', async () => {
+  const { made, checkpointer, sandbox, close } = bench();
+  await checkpointer.captureAll(sandbox);
+  made.looked.length = 0;
+  made.hints.push(observed(['usr']));
+  made.disk.add('usr');
+  assert.equal((await close()).effectClass, 'files');
+  assert.deepEqual(made.looked, [['usr']]);
+});
+
+test('the audit finds a change that no hint named, says so, and every later turn is scanned', async () => {
+  const { made, checkpointer, sandbox, close } = bench();
+  await checkpointer.captureAll(sandbox);
+  for (let turn = 0; turn < 7; turn += 1) await close();
+  made.looked.length = 0;
+  made.disk.add('usr');
+  const audited = await close();
+  assert.equal(audited.effectClass, 'files');
+  assert.match(audited.effects?.uncertain.join() ?? '', /hints missed a change in usr/);
+  await close();
+  assert.deepEqual(made.looked, [roots.toSorted(), roots.toSorted()]);
+});
+
+test('a change that was hinted while the audit ran is not held against the hints', async () => {
+  const { made, checkpointer, sandbox, close } = bench();
+  await checkpointer.captureAll(sandbox);
+  for (let turn = 0; turn < 7; turn += 1) await close();
+  made.disk.add('usr');
+  made.hints.push(observed([]), observed(['usr']));
+  assert.deepEqual((await close()).effects?.uncertain, []);
+});
+
+test('lost events are shown, and raise the class of a turn in which nothing else was seen', async () => {
+  const { made, checkpointer, sandbox, close } = bench();
+  await checkpointer.captureAll(sandbox);
+  made.hints.push(observed([], 2));
+  const turn = await close();
+  assert.equal(turn.effectClass, 'files');
+  assert.equal(turn.effects?.droppedEvents, 2);
+});
