@@ -27,9 +27,10 @@ const suites = [
     name: 'static',
     commands: {
       'types are sound (tsc --build)': ['tsc', '--build', '--pretty', 'false'],
-      'lint finds nothing': ['eslint', '--cache', '--cache-location', '.cache/eslint/', '.'],
+      // Not from its cache: what it says of a file depends on the types of others too.
+      'lint finds nothing': ['eslint', '.'],
     },
-    atOnce: 1,
+    atOnce: 2,
     timeoutMs: 10 * minuteMs,
   },
   { name: 'unit', files: 'test/unit/**/*.test.ts', atOnce: 2, timeoutMs: 2 * minuteMs },
