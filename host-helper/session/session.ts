@@ -215,7 +215,6 @@ export class Session {
   /** A checkpoint of what is there between turns, made real only if something changed since the head. Call with the lock held. */
   async closeBetweenTurns(label: string): Promise<void> {
     const { runtime } = this;
-    const head = this.parts.store.metadata.checkpointOf(this.id, this.#record.head);
     const uncertain = this.#uncertain;
     this.#uncertain = [];
     const closed = await this.checkpointer.close({
@@ -228,7 +227,8 @@ export class Session {
       urgent: true,
       alsoUncertain: uncertain,
     });
-    const same = closed.turn.effectClass === 'none' && closed.record.fileVersion === head?.fileVersion;
+    // Not by version: the restore before left other times on a few directories, which is no change to anybody.
+    const same = closed.turn.effectClass === 'none' && closed.turn.effects?.files.entries.length === 0;
     if (!same) this.publish(closed);
   }
 
