@@ -8,7 +8,7 @@ import type { ParamsOf, ResultOf } from '../host-helper/protocol/methods.ts';
 import type { SessionState } from '../host-helper/protocol/state.ts';
 import type { HelperConnection } from './connection.ts';
 import { withNotice } from './report.ts';
-import { absentUri, turnUri } from './turn-documents.ts';
+import { turnUri } from './turn-documents.ts';
 
 type Preview = ResultOf<'apply/preview'>;
 type ConflictChoice = NonNullable<ParamsOf<'apply'>['conflicts']>;
@@ -43,7 +43,7 @@ async function showChanges(session: SessionState, preview: Preview): Promise<voi
       .map((each) => [
         vscode.Uri.file(each.path),
         each.change === 'added' && !preview.conflicts.includes(each.path)
-          ? absentUri(each.path)
+          ? undefined
           : vscode.Uri.file(each.path),
         each.change === 'removed' ? undefined : turnUri(session.id, session.head, each.path),
       ]),

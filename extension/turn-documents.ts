@@ -1,6 +1,6 @@
 /**
- * Files as they were at the end of a turn, as read-only documents: `turntable://SESSION/TURN/absolute/path`. VS Code's
- * own editors and diff editors open them like any other file. The authority `empty` holds a file that was not there.
+ * Files as they were at the end of a turn, as read-only documents: `turntable://SESSION/absolute/path?TURN`. VS Code's
+ * own editors and diff editors open them like any other file; both sides of a diff have the same path, so that none is taken for renamed. The authority `empty` holds a file that was not there.
  */
 
 import * as vscode from 'vscode';
@@ -12,19 +12,18 @@ const emptyAuthority = 'empty';
 
 /** A file (absolute path inside the sandbox) as it was at the end of a turn. */
 export function turnUri(sessionId: string, turn: number, path: string): vscode.Uri {
-  return vscode.Uri.from({ scheme: turnScheme, authority: sessionId, path: `/${turn}${path}` });
+  return vscode.Uri.from({ scheme: turnScheme, authority: sessionId, path, query: String(turn) });
 }
 
 /** An empty file of the same name, for the missing side of a diff. */
 export function absentUri(path: string): vscode.Uri {
-  return vscode.Uri.from({ scheme: turnScheme, authority: emptyAuthority, path: `/0${path}` });
+  return vscode.Uri.from({ scheme: turnScheme, authority: emptyAuthority, path });
 }
 
 /** The session, turn and path of such a document; undefined when it is none. */
 export function parseTurnUri(uri: vscode.Uri): { sessionId: string; turn: number; path: string } | undefined {
-  const match = /^\/(\d+)(\/.*)$/.exec(uri.path);
-  if (uri.scheme !== turnScheme || !match?.[1] || !match[2]) return undefined;
-  return { sessionId: uri.authority, turn: Number(match[1]), path: match[2] };
+  if (uri.scheme !== turnScheme || !/^\d+$/.test(uri.query) || !uri.path.startsWith('/')) return undefined;
+  return { sessionId: uri.authority, turn: Number(uri.query), path: uri.path };
 }
 
 export class TurnDocuments implements vscode.FileSystemProvider {

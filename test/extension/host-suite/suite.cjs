@@ -25,7 +25,12 @@ async function until(what, probe) {
 }
 
 const turnUri = (turn, path) =>
-  vscode.Uri.from({ scheme: 'turntable', authority: sessionId, path: `/${turn}${workspace}/${path}` });
+  vscode.Uri.from({
+    scheme: 'turntable',
+    authority: sessionId,
+    path: `${workspace}/${path}`,
+    query: `${turn}`,
+  });
 const text = async (uri) => Buffer.from(await vscode.workspace.fs.readFile(uri)).toString('utf8');
 const tabs = () => vscode.window.tabGroups.all.flatMap((group) => group.tabs);
 
