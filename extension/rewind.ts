@@ -64,14 +64,18 @@ async function confirm(
 export function describe(preview: Preview, workspace: string): string {
   const { t } = vscode.l10n;
   const lines: string[] = [];
-  const files = preview.changes.filter((each) => each.agentState !== true);
+  const all = preview.changes.filter((each) => each.agentState !== true);
+  // What git keeps for itself is one fact, however many files it is.
+  const files = all.filter((each) => !/\/\.git(\/|$)/.test(each.path));
   const short = (path: string): string =>
     path.startsWith(`${workspace}/`) ? path.slice(workspace.length + 1) : path;
   const back = files.filter((each) => each.change !== 'removed').map((each) => short(each.path));
   const gone = files.filter((each) => each.change === 'removed').map((each) => short(each.path));
   if (back.length > 0) lines.push(t('Go back: {0}', listed(back, preview.truncated)));
   if (gone.length > 0) lines.push(t('Disappear: {0}', listed(gone, preview.truncated)));
-  if (files.length === 0) lines.push(t('No file changes.'));
+  if (files.length < all.length)
+    lines.push(t("Go back too: git's own records, commits and refs ({0} files)", all.length - files.length));
+  if (all.length === 0) lines.push(t('No file changes.'));
   if (preview.processesBack.length > 0)
     lines.push(t('Come back as they were: {0}', preview.processesBack.map(nameOf).join(', ')));
   if (preview.processesLost.length > 0)

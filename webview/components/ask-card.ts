@@ -7,7 +7,7 @@
 import { css, html, LitElement, nothing, type TemplateResult } from 'lit';
 import { limits, type Approval } from '../../host-helper/protocol/state.ts';
 import { t } from '../text.ts';
-import { formatClock } from '../view-model/format.ts';
+import { baseName, formatClock, shortPath } from '../view-model/format.ts';
 import { send } from './intents.ts';
 import { theme } from './theme.ts';
 
@@ -17,6 +17,7 @@ export class AskCard extends LitElement {
   static override properties = {
     approval: { attribute: false },
     agent: {},
+    workspace: {},
     awake: { state: true },
     answered: { state: true },
     now: { state: true },
@@ -24,6 +25,8 @@ export class AskCard extends LitElement {
   declare approval: Approval;
   /** Who asks, for the heading. */
   declare agent: string;
+  /** The session's folder: places in it are named from there. */
+  declare workspace: string;
   declare awake: boolean;
   declare answered: boolean;
   declare now: number;
@@ -31,6 +34,7 @@ export class AskCard extends LitElement {
 
   constructor() {
     super();
+    this.workspace = '';
     this.awake = false;
     this.answered = false;
     this.now = Date.now();
@@ -112,7 +116,7 @@ export class AskCard extends LitElement {
         <div class="row spread">
           <h3>${heading}</h3>
           <span class="clock small muted" role="timer" aria-label=${t('Denied by itself after')}
-            >${formatClock(expiresAt - this.now)}</span
+            >${t('{0} left', formatClock(expiresAt - this.now))}</span
           >
         </div>
         ${
@@ -123,8 +127,8 @@ export class AskCard extends LitElement {
                   ${subject.argv.slice(1, limits.argvShown).map((arg) => html`<li>${arg === '' ? '\u2033\u2033' : arg}</li>`)}
                   ${subject.argv.length > limits.argvShown ? html`<li class="muted">${t('+{0} more', subject.argv.length - limits.argvShown)}</li>` : nothing}
                 </ul>
-                <p class="small muted">
-                  ${t('in {0} · pid {1} · rule “{2}”', subject.cwd, subject.pid, rule)}
+                <p class="small muted" title=${t('in {0}, pid {1}', subject.cwd, subject.pid)}>
+                  ${t('in {0} · rule “{1}”', this.#place(subject.cwd), rule)}
                 </p>
                 ${subject.caution ? html`<p class="small warn">${subject.caution}</p>` : nothing}
               `
@@ -154,6 +158,10 @@ export class AskCard extends LitElement {
         </div>
       </div>
     `;
+  }
+
+  #place(directory: string): string {
+    return directory === this.workspace ? baseName(directory) : shortPath(directory, this.workspace);
   }
 
   #answer(decision: 'allow' | 'deny', scope: 'once' | 'session'): void {

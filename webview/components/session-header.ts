@@ -41,6 +41,11 @@ export class SessionHeader extends LitElement {
         height: 8px;
         width: 8px;
       }
+      vscode-progress-ring {
+        height: 12px;
+        margin-inline: -2px;
+        width: 12px;
+      }
       .dot.alive {
         background: var(--tt-ok);
       }
@@ -118,17 +123,21 @@ export class SessionHeader extends LitElement {
     const status = statusOf(session);
     return html`
       <div class="row">
-        <span class="dot ${status.tone}" aria-hidden="true"></span>
+        ${
+          this.progress
+            ? html`<vscode-progress-ring aria-hidden="true"></vscode-progress-ring>`
+            : html`<span class="dot ${status.tone}" aria-hidden="true"></span>`
+        }
         ${this.sessions.length > 1 ? this.#picker() : html`<h1 class="clip" title=${session.title}>${session.title}</h1>`}
       </div>
       <div class="line small muted row spread">
-        <span class="clip" title=${`${session.workspace}\n${session.mount}`}
+        <span class="clip" role="status" title=${`${session.workspace}\n${session.mount}`}
           >${[
             session.agent.name === 'none' ? t('no agent') : session.agent.name,
-            status.words,
-            placeOf(session, this.sessions),
+            this.progress ?? status.words,
             this.#turns(),
             this.#age(),
+            placeOf(session, this.sessions),
           ]
             .filter(Boolean)
             .join(' \u00b7 ')}</span
@@ -137,7 +146,6 @@ export class SessionHeader extends LitElement {
       </div>
       ${session.detail ? html`<p class="notice small" role="status">${session.detail}</p>` : nothing}
       ${session.degraded.length > 0 ? html`<p class="notice small" role="status">${session.degraded.join(' ')}</p>` : nothing}
-      ${this.progress ? html`<div class="line small row" role="status"><vscode-progress-ring></vscode-progress-ring>${this.progress}</div>` : nothing}
       <div class="row wrap small verbs">
         ${this.#verb('terminal', t('Terminal'))} ${this.#verb('apply', t('Apply…'))}
         ${this.#verb('open-folder', t('Folder'))}

@@ -116,6 +116,11 @@ export const theme = css`
   vscode-button {
     flex: none;
   }
+  vscode-progress-ring {
+    flex: none;
+    height: 14px;
+    width: 14px;
+  }
   vscode-button::part(control) {
     font-size: var(--vscode-font-size);
     line-height: 16px;

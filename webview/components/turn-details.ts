@@ -8,7 +8,7 @@ import type { AllChanges, Forecast } from '../app-state.ts';
 import type { SessionState, Turn } from '../../host-helper/protocol/state.ts';
 import { t } from '../text.ts';
 import { forecastLines } from '../view-model/forecast.ts';
-import { formatBytes, formatCount, formatDuration } from '../view-model/format.ts';
+import { asSentence, formatBytes, formatCount, formatDuration } from '../view-model/format.ts';
 import { className, failed, restorable, titleText } from '../view-model/turn-facts.ts';
 import { changesTab, conversationTab, costTab, leftTab, processesTab } from './detail-tabs.ts';
 import { send } from './intents.ts';
@@ -181,14 +181,20 @@ export class TurnDetails extends LitElement {
     const spentMs = checkpoint.inspectMs + checkpoint.filesMs + checkpoint.processesMs;
     const cost = checkpoint.reused
       ? t('Nothing was written: the checkpoint before it serves.')
-      : t(
-          'Written while the model was thinking: {0}, {1}, reply held back {2}.',
-          formatBytes(checkpoint.bytesStored),
-          formatDuration(spentMs),
-          formatDuration(checkpoint.heldMs),
-        );
+      : checkpoint.heldMs >= 1
+        ? t(
+            '{0} written in {1}, for which the reply was held back {2}.',
+            formatBytes(checkpoint.bytesStored),
+            formatDuration(spentMs),
+            formatDuration(checkpoint.heldMs),
+          )
+        : t(
+            '{0} written in {1} while the model was thinking: nothing was held back.',
+            formatBytes(checkpoint.bytesStored),
+            formatDuration(spentMs),
+          );
     return html`<div class="why ${effectClass}">
-      <strong>${className(effectClass)}.</strong> ${checkpoint.reason} ${cost}
+      <strong>${className(effectClass)}.</strong> ${asSentence(checkpoint.reason)} ${cost}
       ${checkpoint.restorable ? nothing : html`<div class="caution">${t('This turn cannot be restored.')}</div>`}
       ${checkpoint.degraded ? html`<div class="caution">${checkpoint.degraded}</div>` : nothing}
       ${(effects?.uncertain ?? []).map((each) => html`<div class="caution">${t('Not sure: {0}', each)}</div>`)}

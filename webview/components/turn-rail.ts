@@ -175,6 +175,7 @@ export class TurnRail extends LitElement {
               data-approval=${ask.id}
               .approval=${ask}
               .agent=${agentName(this.session)}
+              .workspace=${this.session.workspace}
             ></turntable-ask-card>
           </div>`,
       )}

@@ -15,7 +15,9 @@ export interface ForecastLine {
 /** The lines, most weighty last: files, processes, the person's own changes, what stays done. */
 export function forecastLines(preview: RewindPreview, workspace: string): ForecastLine[] {
   const lines: ForecastLine[] = [];
-  const files = preview.changes.filter((each) => each.agentState !== true);
+  const all = preview.changes.filter((each) => each.agentState !== true);
+  const files = all.filter((each) => !isGitRecord(each.path));
+  const records = all.length - files.length;
   const gone = files.filter((each) => each.change === 'removed');
   const back = files.filter((each) => each.change !== 'removed');
   if (files.length > 0) {
@@ -24,8 +26,15 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
       detail: listed(files.map((each) => shortPath(each.path, workspace))),
       tone: 'plain',
     });
-  } else {
+  } else if (records === 0) {
     lines.push({ what: t('No file changes'), detail: '', tone: 'plain' });
+  }
+  if (records > 0) {
+    lines.push({
+      what: t("git's own records go back"),
+      detail: t('commits and refs: {0} files', formatCount(records)),
+      tone: 'plain',
+    });
   }
   for (const survivor of preview.processesBack) {
     lines.push({
@@ -69,6 +78,11 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
     });
   }
   return lines;
+}
+
+/** What git keeps for itself: one fact to a person, however many files it is. */
+export function isGitRecord(path: string): boolean {
+  return path.includes('/.git/') || path.endsWith('/.git');
 }
 
 /** One line for a narrow place. */

@@ -45,6 +45,13 @@ export function shortPath(path: string, workspace: string): string {
   return path.startsWith(`${workspace}/`) ? path.slice(workspace.length + 1) : path;
 }
 
+/** A clause as a sentence: a capital in front, a full stop behind. */
+export function asSentence(words: string): string {
+  const text = words.trim();
+  if (text === '') return '';
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?\u2026]$/.test(text) ? '' : '.'}`;
+}
+
 /** The last part of a program's path. */
 export function baseName(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1) || path;

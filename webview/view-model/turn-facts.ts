@@ -3,7 +3,7 @@
  * no meaning is left to colour: every fact has its own words for a screen reader.
  */
 
-import type { EffectClass, Survivor, Turn } from '../../host-helper/protocol/state.ts';
+import type { EffectClass, Executed, Survivor, ToolCall, Turn } from '../../host-helper/protocol/state.ts';
 import { t } from '../text.ts';
 import { baseName, formatBytes, formatCount, formatDuration } from './format.ts';
 
@@ -87,14 +87,42 @@ export function titleText(turn: Turn): string {
   return [words, code].filter(Boolean).join(' ');
 }
 
-/** True when the command of the turn failed, something in it failed, or the model did. */
+/** True when the command of the turn failed, a program that it names did, or the model did. */
 export function failed(turn: Turn): boolean {
   if (turn.exitCode !== undefined && turn.exitCode !== 0) return true;
   if (turn.conversation?.error !== undefined) return true;
+  const words = turn.kind === 'command' ? [turn.label] : askedFor(turn.conversation?.toolCalls ?? []);
   return (turn.effects?.processes.executed ?? []).some(
     (each) =>
-      each.exitCode !== undefined && each.exitCode > 0 && !answersByExitCode.has(baseName(each.program)),
+      each.exitCode !== undefined &&
+      each.exitCode > 0 &&
+      !answersByExitCode.has(baseName(each.program)) &&
+      (words.length === 0 || named(each, words)),
   );
+}
+
+/** What the model asked its tools for: the commands and paths as it wrote them. */
+function askedFor(calls: ToolCall[]): string[] {
+  return calls.flatMap((call) => {
+    try {
+      const input: unknown = JSON.parse(call.input);
+      if (typeof input === 'object' && input !== null)
+        return [call.summary, ...Object.values(input).filter((each) => typeof each === 'string')];
+    } catch {
+      // Shortened, or not JSON: as it stands, then.
+    }
+    return [call.summary, call.input];
+  });
+}
+
+/**
+ * Whether a command names the program: what a script tries on its way and knows how to go on from is no failure of
+ * the turn. The shell that was given the whole command counts too.
+ */
+function named(executed: Executed, words: string[]): boolean {
+  const [program = executed.program, first] = executed.argv;
+  const start = [baseName(program), first].filter((each) => each !== undefined).join(' ');
+  return words.some((each) => each.includes(start) || executed.argv.slice(1).includes(each));
 }
 
 /** `node :5173`, or the command when it listens nowhere. */
@@ -150,7 +178,8 @@ export function costOf(turn: Turn): string {
   const checkpoint = turn.checkpoint;
   if (!checkpoint || checkpoint.reused || turn.effectClass === 'none') return '';
   const spentMs = checkpoint.inspectMs + checkpoint.filesMs + checkpoint.processesMs;
-  const parts = [formatBytes(checkpoint.bytesStored)];
+  // A branch shares what its origin stored.
+  const parts = checkpoint.bytesStored > 0 ? [formatBytes(checkpoint.bytesStored)] : [];
   if (checkpoint.heldMs >= 1) parts.push(t('held {0}', formatDuration(checkpoint.heldMs)));
   else if (spentMs >= 1) parts.push(t('{0} hidden', formatDuration(spentMs)));
   return parts.join(' \u00b7 ');

@@ -91,6 +91,25 @@ test('a failed test run is a failure, a grep without a match is not', () => {
   assert.equal(ran('/usr/bin/npm', 0), false);
 });
 
+test('what a command names counts as failed, what a script tries on its way does not', () => {
+  const called = (command: string, executed: { program: string; argv: string[]; exitCode: number }[]) =>
+    failed(
+      turn(1, 'none', {
+        conversation: {
+          text: '',
+          toolCalls: [{ id: 'x', name: 'bash', summary: command, input: JSON.stringify({ command }) }],
+        },
+        effects: effects({ processes: { executed } }),
+      }),
+    );
+  const probe = { program: '/usr/bin/node', argv: ['node', '-e', 'process.exit(1)'], exitCode: 1 };
+  const tests = { program: '/usr/bin/node', argv: ['node', '--test'], exitCode: 1 };
+  assert.equal(called('sh scripts/serve.sh', [probe]), false);
+  assert.equal(called('node --test 2>&1 | tail -n 12', [tests]), true);
+  const shell = { program: '/usr/bin/bash', argv: ['/bin/bash', '-c', 'make all'], exitCode: 2 };
+  assert.equal(called('make all', [shell]), true);
+});
+
 test('a turn that asks is marked so whatever else it is', () => {
   assert.equal(markOf(turn(1, 'full'), true), 'asking');
   assert.equal(markOf(turn(1, 'full'), false), 'full');
