@@ -11,6 +11,7 @@ import { HelperConnection } from './connection.ts';
 import { showFileChange, showTurnChanges } from './diff.ts';
 import { runDoctor, startHelper, takeNextStep } from './helper-commands.ts';
 import { Report } from './report.ts';
+import { revealOnce } from './reveal.ts';
 import { rewindTo } from './rewind.ts';
 import { Selection, type TurnTarget } from './selection.ts';
 import {
@@ -132,6 +133,7 @@ export function activate(context: vscode.ExtensionContext): void {
     panel,
     approvals,
     new StatusBar(connection, selection),
+    revealOnce(connection, context.workspaceState),
     vscode.window.registerWebviewViewProvider(timelineViewId, view, {
       webviewOptions: { retainContextWhenHidden: true },
     }),

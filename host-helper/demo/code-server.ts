@@ -80,6 +80,8 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
       ...[
         '--auth',
         options.password === undefined ? 'none' : 'password',
+        '--app-name',
+        'VS Code with Turntable',
         '--bind-addr',
         `127.0.0.1:${port}`,
         '--disable-workspace-trust',

@@ -10,9 +10,10 @@ import { existsSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { exitCodeOf } from './exit-code.ts';
 import { codeServerMissing, startCodeServer } from './code-server.ts';
-import { cliPath, HelperProcess, productRoot } from './helper-process.ts';
+import { writeCliLauncher } from './cli-launcher.ts';
+import { HelperProcess, productRoot } from './helper-process.ts';
 import { createSampleRepository } from './sample-repository.ts';
-import { samplePrompt } from './sample-script.ts';
+import { samplePrompt, sampleTitle } from './sample-script.ts';
 import { watchState } from './sample-session.ts';
 
 export interface EditorOptions {
@@ -35,10 +36,12 @@ export async function runInEditor(options: EditorOptions): Promise<number> {
   }
 
   await using helper = await HelperProcess.up(state);
+  const cli = await writeCliLauncher(join(directory, 'bin'));
   const settings = {
     'turntable.stateDirectory': state,
     'turntable.socketPath': join(state, 'helper.sock'),
-    'turntable.cliPath': cliPath(),
+    'turntable.cliPath': cli,
+    'turntable.revealTimeline': true,
   };
   const stop = Promise.withResolvers<undefined>();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.resolve(undefined));
@@ -46,9 +49,9 @@ export async function runInEditor(options: EditorOptions): Promise<number> {
   const sessionId = await sampleSession(helper, options, workspace);
   say(`
   VS Code        ${editor.where}
-  what to try    the Turntable view in the activity bar: ${options.agent} works in session ${sessionId};
+  what to try    in the Turntable view ${options.agent} works on the sample (session ${sessionId});
                  it asks before it pushes; scrub, rewind and branch any turn
-  the same here  turntable --state-dir ${state} watch
+  in a terminal  ${cli} --state-dir ${state} watch
   stop           Ctrl-C (stops the helper and its sessions; the sample stays in ${directory})
 `);
   await stop.promise;
@@ -63,7 +66,7 @@ interface Editor extends AsyncDisposable {
 async function openEditor(
   options: EditorOptions,
   workspace: string,
-  settings: Record<string, string>,
+  settings: Record<string, unknown>,
 ): Promise<Editor> {
   const vsix = join(productRoot, 'dist', 'turntable.vsix');
   const desktop = desktopCode();
@@ -94,7 +97,7 @@ async function openDesktop(
   vsix: string,
   workspace: string,
   directory: string,
-  settings: Record<string, string>,
+  settings: Record<string, unknown>,
 ): Promise<Editor> {
   const data = join(directory, 'desktop');
   const own = ['--user-data-dir', join(data, 'data'), '--extensions-dir', join(data, 'extensions')];
@@ -137,6 +140,7 @@ async function sampleSession(
   const { sessionId } = await helper.client.request('session/start', {
     workspace,
     agent: options.agent,
+    title: sampleTitle,
     prompt: samplePrompt,
     ...(options.upstream === undefined ? {} : { upstream: options.upstream }),
   });

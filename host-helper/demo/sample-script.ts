@@ -8,11 +8,13 @@ import type { Script } from './script.ts';
 export const samplePrompt =
   'The duration test fails. Fix it, start the dev server, tidy up the cart and ship it.';
 
+export const sampleTitle = 'Fix the duration test';
+
 /** The branch's instruction; its keyword picks the second script. */
 export const alternativePrompt = 'Leave the cart alone. Try a fake clock for the flaky timer test instead.';
 
 const main: Script = {
-  title: 'Fix the duration test',
+  title: sampleTitle,
   keyword: undefined,
   steps: [
     {
@@ -72,8 +74,12 @@ const main: Script = {
       say: 'The push was not allowed, so nothing has left this machine. The duration fix is in src/duration.js; the rename of the cart still needs a look.',
     },
     {
-      when: undefined,
+      when: 'pushed',
       say: 'Done: the duration test passes, the dev server runs on port 5173, and the work is pushed. The rename of the cart may deserve a second look.',
+    },
+    {
+      when: undefined,
+      say: 'The duration test passes and the dev server runs on port 5173. I was interrupted while I pushed: please look whether it got through.',
     },
   ],
 };
