@@ -3,7 +3,7 @@
  * the file system layout of the product stands here.
  */
 
-import { createWriteStream, existsSync, readFileSync } from 'node:fs';
+import { existsSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -30,9 +30,15 @@ const { values } = parseArgs({
 
 const stateDirectory = values['state-dir'];
 await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
-const log = createWriteStream(join(stateDirectory, 'helper.log'), { flags: 'a', mode: 0o640 });
+const log = openSync(join(stateDirectory, 'helper.log'), 'a', 0o640);
 const minimum: LogLevel = values.verbose ? 'debug' : 'info';
-const logger = createLogger((line) => log.write(line + '\n'), minimum);
+const logger = createLogger((line) => {
+  try {
+    writeSync(log, line + '\n');
+  } catch {
+    // A full disk must not end the helper, nor its log once there is room again.
+  }
+}, minimum);
 
 // A root daemon must not die of one forgotten rejection; it must say so loudly.
 process.on('unhandledRejection', (error) =>
@@ -78,7 +84,7 @@ try {
   const endSessions = await Promise.race([stop.promise, helper.stopAsked]);
   logger.info('stopping', { endSessions });
   await helper.close(endSessions);
-  log.end(() => process.exit(0));
+  process.exit(0);
 } catch (error) {
   const message = error instanceof Error ? error.message : String(error);
   logger.error('the helper could not start', {
@@ -86,7 +92,7 @@ try {
     stack: error instanceof Error ? error.stack : undefined,
   });
   process.stderr.write(`turntable: ${message}\n`);
-  log.end(() => process.exit(1));
+  process.exit(1);
 }
 
 function productVersion(): string {
