@@ -8,6 +8,8 @@ import type { Logger } from '../log.ts';
 import type { Sentry } from './sentry.ts';
 
 const restartDelaysMs = [100, 1_000, 5_000, 15_000];
+/** One that lived this long was well: earlier deaths no longer count. */
+const wellAfterMs = 10 * 60_000;
 
 export interface SentryKeeperOptions {
   readonly start: () => Promise<Sentry>;
@@ -39,7 +41,11 @@ export class SentryKeeper implements AsyncDisposable {
   async #launch(first: boolean): Promise<void> {
     const sentry = await this.#options.start();
     this.#sentry = sentry;
-    sentry.onDied((detail) => void this.#died(detail));
+    const startedAtMs = performance.now();
+    sentry.onDied((detail) => {
+      if (performance.now() - startedAtMs > wellAfterMs) this.#restarts = 0;
+      void this.#died(detail);
+    });
     await this.#options.onReady(sentry, first);
   }
 
