@@ -49,7 +49,7 @@ private_apt_for() {
     : >"$apt/status"
     mirror=$(apt-get indextargets --format '$(REPO_URI) $(SUITE) $(CODENAME)' 'Created-By: Packages' 2>/dev/null |
         awk '$0 !~ /security|updates|backports/ && $1 ~ /debian/ { print $1; exit }')
-    : "${mirror:=http://deb.debian.org/debian}"
+    [ -n "$mirror" ] || { echo 'apt names no Debian mirror: run apt-get update, or install CRIU 4.2 or newer yourself.' >&2; return 1; }
     signed='[signed-by=/usr/share/keyrings/debian-archive-keyring.gpg]'
     [ -f /usr/share/keyrings/debian-archive-keyring.gpg ] || signed=
     echo "$type $signed $mirror $suite main" >"$apt/sources.list"

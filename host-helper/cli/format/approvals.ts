@@ -9,7 +9,7 @@ export function shortId(id: string): string {
   return /^[0-9a-f]{8}-[0-9a-f]{4}-/.test(id) ? id.slice(0, 8) : id;
 }
 
-/** `git push origin main` or `npmjs.org:443 (CONNECT)`. */
+/** `git push origin main` or `example.com:443 (CONNECT)`. */
 export function approvalSubject(approval: Approval): string {
   const { subject } = approval;
   if (subject.kind === 'network') return printable(`${subject.host}:${subject.port} (${subject.method})`);
