@@ -32,9 +32,9 @@ stop() {
 
 # An install that replaces node_modules must not run on the Node inside it, which npm puts first on PATH.
 outer_path=$(printf %s "$PATH" | tr ':' '\n' | grep -v '/node_modules/' | paste -sd: -)
+# (`set -e` does not hold in what `step` runs: the shell ignores it in a condition.)
 clean_install() (
-    cd "$1"
-    PATH=$outer_path npm ci --no-audit --no-fund --loglevel=error
+    cd "$1" && PATH=$outer_path npm ci --no-audit --no-fund --loglevel=error || exit 1
     echo "= $(find node_modules -maxdepth 3 -name package.json | wc -l) packages"
 )
 # node_modules that somebody else brought up to date (npm install) are left as they are.
@@ -82,11 +82,11 @@ package_vsix() (
     stage=.cache/vsix
     rm -rf "$stage"
     mkdir -p "$stage/dist"
-    cp -R package.json README.md CHANGELOG.md LICENSE .vscodeignore media "$stage"
+    cp -R package.json README.md CHANGELOG.md LICENSE .vscodeignore media "$stage" || exit 1
     for optional in package.nls*.json l10n; do [ ! -e "$optional" ] || cp -R "$optional" "$stage"; done
-    cp -R dist/extension.cjs dist/webview "$stage/dist"
+    cp -R dist/extension.cjs dist/webview "$stage/dist" || exit 1
     vsix=$PWD/dist/turntable.vsix
-    cd "$stage"
+    cd "$stage" || exit 1
     vsce package --no-dependencies --allow-missing-repository --no-rewrite-relative-links --out "$vsix"
 )
 

@@ -25,6 +25,14 @@ hash_of() {
 
 tenths() { echo $(($(date +%s%N) / 100000000)); }
 
+# Whether a command that ended well also left what it is there for.
+step_made() {
+    [ "$1" = - ] || [ -e "$1" ] || {
+        echo "it ended well and yet there is no $1" >>"$step_stamp.log"
+        return 1
+    }
+}
+
 # step NAME KEY OUTPUT COMMAND…
 # Runs COMMAND unless it already succeeded for this KEY and its OUTPUT (a path, or - for none) is still there.
 # Prints one line; the command's own output goes to a log, whose end is shown when it fails.
@@ -42,7 +50,7 @@ step() {
     fi
     step_start=$(tenths)
     rm -f "$step_stamp"
-    if "$@" >"$step_stamp.log" 2>&1 </dev/null; then
+    if "$@" >"$step_stamp.log" 2>&1 </dev/null && step_made "$step_output"; then
         step_took=$(($(tenths) - step_start))
         # A command may say in a line what it did: the last one that starts with "= ".
         step_said=$(sed -n 's/^= //p' "$step_stamp.log" | tail -n 1)

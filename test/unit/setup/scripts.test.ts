@@ -48,6 +48,15 @@ describe('step', () => {
     assert.match(output, /forgotten/);
   });
 
+  test('fails when the command ends well without its output', () => {
+    const output = run(
+      'step hollow key made true || echo "code $?"; [ ! -e .cache/setup/hollow ] && echo forgotten',
+    );
+    assert.match(output, / {4}it ended well and yet there is no made/);
+    assert.match(output, /code 1/);
+    assert.match(output, /forgotten/);
+  });
+
   test('prints in one line what the command says it did', () => {
     assert.match(run('step said key - echo "= three things"'), /^said +\d+\.\d s +three things$/m);
   });
