@@ -5,7 +5,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Engine } from '../engine/engine.ts';
+import type { Engine, Job } from '../engine/engine.ts';
 import { classOf, planCheckpoint, type Plan } from '../inspector/classify.ts';
 import { buildEffects } from '../inspector/effects.ts';
 import { listeningPorts } from '../inspector/listening-ports.ts';
@@ -89,6 +89,8 @@ export class Checkpointer {
   #pending: Observation | undefined;
   #closed = 0;
   #hintsTrusted = true;
+  #job: Pick<Job<unknown>, 'makeUrgent'> | undefined;
+  #hurried = false;
 
   constructor(parts: CheckpointerParts) {
     this.#parts = parts;
@@ -156,6 +158,12 @@ export class Checkpointer {
     const captured = await this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name)));
     this.#looked = captured.version;
     return captured;
+  }
+
+  /** A reply has begun to wait for the checkpoint that is being made. */
+  hurry(): void {
+    this.#hurried = true;
+    this.#job?.makeUrgent();
   }
 
   /** Closes `request.turn` with a checkpoint. Throws only when not even the files could be captured. */
@@ -333,8 +341,15 @@ export class Checkpointer {
   }
 
   async #submit(request: CloseRequest, kind: 'files' | 'processes', run: () => Promise<Work>): Promise<Work> {
-    return this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent: request.urgent, run })
-      .done;
+    const urgent = request.urgent || this.#hurried;
+    const job = this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent, run });
+    this.#job = job;
+    try {
+      return await job.done;
+    } finally {
+      this.#job = undefined;
+      this.#hurried = false;
+    }
   }
 
   async #filesOnly(sandbox: Sandbox, plan: Plan, degraded: string | undefined): Promise<Work> {

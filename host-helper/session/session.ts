@@ -366,6 +366,7 @@ export class Session {
     clearTimeout(this.#lastTurnTimer);
     // The next endpoint counts its requests from the start.
     this.#turnByRequest.clear();
+    this.#capped.clear();
     this.#takeReached();
   }
 
@@ -373,17 +374,21 @@ export class Session {
     return {
       onBoundary: (request) => this.#boundary(request),
       onReply: (request, conversation) => this.#reply(request, conversation),
+      onWaiting: () => this.checkpointer.hurry(),
       onReleased: (request, heldMs, capped) => this.#released(request, heldMs, capped),
     };
   }
 
+  /** Requests whose reply was let through before the boundary was dealt with. */
+  readonly #capped = new Set<number>();
   readonly #turnByRequest = new Map<number, { closed: number | undefined; opened: number }>();
 
   async #boundary(request: MainLoopRequest): Promise<void> {
     const epoch = this.#epoch;
     await this.lock.run(async () => {
       if (epoch !== this.#epoch || !this.#runtime?.up) return;
-      const closed = await this.closeOpenTurn(true);
+      const closed = await this.closeOpenTurn(false);
+      this.#markCapped(request, closed);
       if (!closed) {
         const alive = await this.checkpointer.absorb(this.#runtime.watch);
         if (this.#beforeAgent) this.setFurniture(alive.difference(this.#beforeAgent));
@@ -406,10 +411,23 @@ export class Session {
     if (conversation.toolCalls.length === 0 && conversation.error === undefined) this.#expectEnd();
   }
 
+  /** The agent went on while its checkpoint was still being made: what that holds is no single instant. Says so. */
+  #markCapped(request: MainLoopRequest, closed: Turn | undefined): void {
+    if (!this.#capped.delete(request.number) || !closed?.checkpoint) return;
+    this.turns.update(closed.id, {
+      checkpoint: {
+        ...closed.checkpoint,
+        restorable: false,
+        reason: 'not restorable: the checkpoint took too long, so the agent was let go on before it was safe',
+      },
+    });
+    this.doubt(`turn ${closed.id} was checkpointed while the agent went on`);
+  }
+
   #released(request: MainLoopRequest, heldMs: number, capped: boolean): void {
     const closed = this.#turnByRequest.get(request.number)?.closed;
     if (closed === undefined) {
-      if (capped) this.doubt('the reply was released before the checkpoint was safe');
+      if (capped) this.#capped.add(request.number);
       return;
     }
     const turn = this.turns.get(closed);

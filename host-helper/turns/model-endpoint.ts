@@ -31,6 +31,8 @@ export interface Upstream {
 export interface ModelEndpointHooks {
   /** A main-loop request arrived and was already sent upstream: the turn before it is over. The first byte of the reply waits for the returned promise, at most `holdCapMs`. */
   readonly onBoundary: (request: MainLoopRequest) => Promise<void>;
+  /** The reply is there and begins to wait for the boundary's promise: from now on every millisecond is felt. */
+  readonly onWaiting?: (request: MainLoopRequest) => void;
   /**
    * The reply's conversation so far, at the end of the reply (also when it failed). `toolCalls` empty means that the agent will likely stop.
    * Comes after the promise of `onBoundary` has settled, and before the agent can see the end of a whole reply (unless the cap let it pass).

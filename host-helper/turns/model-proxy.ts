@@ -311,6 +311,9 @@ class ModelProxy implements ModelEndpoint {
 
   #hold(arrival: Exclude<Arrival, { kind: 'side' }>, gone: AbortSignal): Promise<{ capped: boolean }> {
     const safe = arrival.kind === 'parallel' ? arrival.safe : arrival.exchange.safe;
+    if (arrival.kind !== 'parallel' && !arrival.exchange.isSafe) {
+      this.#options.hooks.onWaiting?.(arrival.exchange.request);
+    }
     return waitUntilSafe(safe, this.#options.holdCapMs, AbortSignal.any([gone, this.#closing.signal]));
   }
 
