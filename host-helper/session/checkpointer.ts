@@ -195,6 +195,7 @@ export class Checkpointer {
       observation = mergeObservations(observation, during);
     });
 
+    this.#hurried = false;
     const before = this.#files;
     const version = work.captured?.version ?? before;
     if (version === undefined)
@@ -348,7 +349,6 @@ export class Checkpointer {
       return await job.done;
     } finally {
       this.#job = undefined;
-      this.#hurried = false;
     }
   }
 
