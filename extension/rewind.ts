@@ -69,8 +69,13 @@ export function describe(preview: Preview, workspace: string): string {
   const files = all.filter((each) => !/\/\.git(\/|$)/.test(each.path));
   const short = (path: string): string =>
     path.startsWith(`${workspace}/`) ? path.slice(workspace.length + 1) : path;
-  const back = files.filter((each) => each.change !== 'removed').map((each) => short(each.path));
-  const gone = files.filter((each) => each.change === 'removed').map((each) => short(each.path));
+  const named = (changes: typeof files): string[] =>
+    changes
+      .map((each) => short(each.path))
+      // The person's own folder first.
+      .toSorted((a, b) => Number(a.startsWith('/')) - Number(b.startsWith('/')));
+  const back = named(files.filter((each) => each.change !== 'removed'));
+  const gone = named(files.filter((each) => each.change === 'removed'));
   if (back.length > 0) lines.push(t('Go back: {0}', listed(back, preview.truncated)));
   if (gone.length > 0) lines.push(t('Disappear: {0}', listed(gone, preview.truncated)));
   if (files.length < all.length)

@@ -8,7 +8,7 @@ import type { AllChanges, Forecast } from '../app-state.ts';
 import type { SessionState, Turn } from '../../host-helper/protocol/state.ts';
 import { t } from '../text.ts';
 import { forecastLines } from '../view-model/forecast.ts';
-import { asSentence, formatBytes, formatCount, formatDuration } from '../view-model/format.ts';
+import { formatBytes, formatCount, formatDuration, withFullStop } from '../view-model/format.ts';
 import { className, failed, restorable, titleText } from '../view-model/turn-facts.ts';
 import { changesTab, conversationTab, costTab, leftTab, processesTab } from './detail-tabs.ts';
 import { send } from './intents.ts';
@@ -194,7 +194,7 @@ export class TurnDetails extends LitElement {
             formatDuration(spentMs),
           );
     return html`<div class="why ${effectClass}">
-      <strong>${className(effectClass)}.</strong> ${asSentence(checkpoint.reason)} ${cost}
+      <strong>${className(effectClass)}:</strong> ${withFullStop(checkpoint.reason)} ${cost}
       ${checkpoint.restorable ? nothing : html`<div class="caution">${t('This turn cannot be restored.')}</div>`}
       ${checkpoint.degraded ? html`<div class="caution">${checkpoint.degraded}</div>` : nothing}
       ${(effects?.uncertain ?? []).map((each) => html`<div class="caution">${t('Not sure: {0}', each)}</div>`)}

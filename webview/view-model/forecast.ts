@@ -23,7 +23,12 @@ export function forecastLines(preview: RewindPreview, workspace: string): Foreca
   if (files.length > 0) {
     lines.push({
       what: fileWords(back.length, gone.length, preview.truncated),
-      detail: listed(files.map((each) => shortPath(each.path, workspace))),
+      // The person's own folder first.
+      detail: listed(
+        files
+          .map((each) => shortPath(each.path, workspace))
+          .toSorted((a, b) => Number(a.startsWith('/')) - Number(b.startsWith('/'))),
+      ),
       tone: 'plain',
     });
   } else if (records === 0) {

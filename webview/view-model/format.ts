@@ -45,11 +45,10 @@ export function shortPath(path: string, workspace: string): string {
   return path.startsWith(`${workspace}/`) ? path.slice(workspace.length + 1) : path;
 }
 
-/** A clause as a sentence: a capital in front, a full stop behind. */
-export function asSentence(words: string): string {
+/** A clause with a full stop behind it. It may begin with a program's name, so its first letter stays as it is. */
+export function withFullStop(words: string): string {
   const text = words.trim();
-  if (text === '') return '';
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?\u2026]$/.test(text) ? '' : '.'}`;
+  return text === '' || /[.!?\u2026]$/.test(text) ? text : `${text}.`;
 }
 
 /** The last part of a program's path. */
