@@ -214,8 +214,12 @@ describe('with the real helper', { skip: reason ?? false }, () => {
       );
 
       await pressToast(/Rewound to turn/, 'Undo');
-      await watched.until('the undo', patienceMs, () => (onLine(session(), last) ? true : undefined));
-      await untilFinished(watched, sessionId, patienceMs);
+      // The agent had finished there, and so it has again.
+      await watched.until('the undo', patienceMs, () => {
+        const { status, agent, turns } = session();
+        const still = status === 'running' && turns.every((turn) => turn.state === 'closed');
+        return still && agent.status === 'finished' && onLine(session(), last) ? true : undefined;
+      });
       assert.equal(await runs(sessionId, 'test', '-e', removed), false);
     }));
 

@@ -31,7 +31,7 @@ describe('the timeline', { skip: reason ?? false }, () => {
     server = await startCodeServer({
       vsix: vsixPath,
       workspace: folder.workspace,
-      settings: { 'turntable.socketPath': folder.socketPath },
+      settings: { 'turntable.socketPath': folder.socketPath, 'turntable.revealTimeline': true },
     });
     browser = await openBrowser();
     page = await openPage(browser, server);
@@ -69,6 +69,15 @@ describe('the timeline', { skip: reason ?? false }, () => {
     await frame.getByRole('slider').press('End');
     await frame.getByText('Previewing turn').waitFor({ state: 'detached' });
   }
+
+  test('comes to the front by itself when a session works in the folder', async () => {
+    await using helper = new FixtureHelper({ socketPath: folder.socketPath, workspace: folder.workspace });
+    await helper.listening;
+    await page
+      .locator('.part.sidebar .title-label')
+      .filter({ hasText: 'Turntable' })
+      .waitFor({ timeout: 60_000 });
+  });
 
   test('shows the turns newest first, folds the quiet ones, and hangs the branch on its turn', () =>
     inWindow('turns', async (page) => {
