@@ -35,6 +35,10 @@ export function helperCommand(
   ];
 }
 
+/** What of the person's environment the helper works with; sudo drops it unless told. Named, never on a command line: there are keys in it. */
+const helperVariables =
+  /^((OPENAI|ANTHROPIC|GEMINI)_API_KEY|(OPENAI|ANTHROPIC|GOOGLE_GEMINI)_BASE_URL|TURNTABLE_MODEL|NODE_EXTRA_CA_CERTS|(HTTPS?|ALL|NO)_PROXY)$/i;
+
 /** The words to put before a command to run it as root. Throws `notPermitted` when there is no way. */
 export function rootPrefix(): string[] {
   if (process.getuid?.() === 0) return [];
@@ -47,7 +51,8 @@ export function rootPrefix(): string[] {
       'The helper must run as root, and there is no sudo here: run `turntable up` as root.',
     );
   }
-  return ['sudo', '--'];
+  const kept = Object.keys(process.env).filter((name) => helperVariables.test(name));
+  return ['sudo', ...(kept.length > 0 ? [`--preserve-env=${kept.join(',')}`] : []), '--'];
 }
 
 /** Runs the helper in this terminal until it ends; resolves with its exit code. */
