@@ -3,8 +3,10 @@
  * the line of turns up to there (so it can be rewound further), and no grants. The first session is not touched.
  */
 
+import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import { lineOf } from '../protocol/reducer.ts';
+import { crashPoint } from './crash-point.ts';
 import { newId } from './ids.ts';
 import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
 import { checkpointOf } from './rewind.ts';
@@ -46,41 +48,51 @@ export async function branch(
     session.id,
     JSON.stringify({ from: origin.id, turn: request.turn }),
   );
-  try {
-    for (const turn of lineOf({ turns: origin.turns.all }, request.turn)) {
-      const checkpoint = parts.store.metadata.checkpointOf(origin.id, turn.id);
-      const id = newId('c');
-      // Inherited checkpoints share their contents with the origin's: they cost nothing more.
-      session.turns.adopt(
-        turn.checkpoint ? { ...turn, checkpoint: { ...turn.checkpoint, id, bytesStored: 0 } } : turn,
-        checkpoint && { ...checkpoint, id, sessionId: session.id },
-      );
+  // Nobody may stop or remove it before it is whole.
+  return session.lock.run(async () => {
+    try {
+      for (const turn of lineOf({ turns: origin.turns.all }, request.turn)) {
+        const checkpoint = parts.store.metadata.checkpointOf(origin.id, turn.id);
+        const id = newId('c');
+        // Inherited checkpoints share their contents with the origin's: they cost nothing more.
+        session.turns.adopt(
+          turn.checkpoint ? { ...turn, checkpoint: { ...turn.checkpoint, id, bytesStored: 0 } } : turn,
+          checkpoint && { ...checkpoint, id, sessionId: session.id },
+        );
+      }
+      crashPoint('branch:recorded');
+      await session.createRuntime('create');
+      session.setStatus('branching');
+      added(session);
+      const record = checkpointOf(session, request.turn);
+      const restored = await restoreSandbox(session, record);
+      crashPoint('branch:restored');
+      session.setStatus('running');
+      await letAgentGoOn(session, record, restored, {
+        resume:
+          request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
+        prompt: request.prompt,
+      });
+      parts.store.metadata.endIntent(intent);
+      return {
+        session,
+        restoredProcesses: restored.processes,
+        tookMs: performance.now() - startedMs,
+        notes: restored.notes,
+      };
+    } catch (error) {
+      session.nextEpoch();
+      session.agent?.letGo();
+      session.lock.close(new TurntableError('sessionNotFound', `Branch ${session.id} could not be made.`));
+      if (session.hasRuntime) await session.runtime.destroy().catch(() => {});
+      parts.authority.removeSession(session.id);
+      parts.store.files.forget(session.id);
+      parts.store.metadata.removeSession(session.id);
+      parts.store.metadata.endIntent(intent);
+      parts.dispatch({ type: 'session/removed', sessionId: session.id });
+      throw error;
     }
-    await session.createRuntime('create');
-    session.setStatus('branching');
-    added(session);
-    const record = checkpointOf(session, request.turn);
-    const restored = await restoreSandbox(session, record);
-    session.setStatus('running');
-    await letAgentGoOn(session, record, restored, {
-      resume: request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
-      prompt: request.prompt,
-    });
-    parts.store.metadata.endIntent(intent);
-    return {
-      session,
-      restoredProcesses: restored.processes,
-      tookMs: performance.now() - startedMs,
-      notes: restored.notes,
-    };
-  } catch (error) {
-    if (session.hasRuntime) await session.runtime.destroy().catch(() => {});
-    parts.authority.removeSession(session.id);
-    parts.store.metadata.removeSession(session.id);
-    parts.store.metadata.endIntent(intent);
-    parts.dispatch({ type: 'session/removed', sessionId: session.id });
-    throw error;
-  }
+  });
 }
 
 function firstLine(text: string): string {

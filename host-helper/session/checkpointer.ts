@@ -34,6 +34,21 @@ const settleMs = 25;
 /** Every so many turns all roots are scanned, whatever the hints say: the scan audits them. */
 const auditInterval = 8;
 
+/** A sentry that died is back within a second or two; a reply may wait that long. */
+const sentryPatienceMs = 15_000;
+const sentryRetryMs = 100;
+
+const nothingSeen: Observation = {
+  roots: [],
+  unassigned: 0,
+  executed: [],
+  executedCount: 0,
+  exits: [],
+  forkCount: 0,
+  live: [],
+  dropped: 0,
+};
+
 export interface ProcessVersion {
   readonly image: string;
   readonly turn: number;
@@ -87,6 +102,8 @@ export class Checkpointer {
   #processes: ProcessVersion | undefined;
   #known: ReadonlySet<ProcessKey> = new Set();
   #pending: Observation | undefined;
+  /** The sentry was away for a while: nobody saw what happened then. */
+  #unseen = false;
   #closed = 0;
   #hintsTrusted = true;
   #job: Pick<Job<unknown>, 'makeUrgent'> | undefined;
@@ -180,8 +197,11 @@ export class Checkpointer {
       survivors,
       versioned: this.#processes?.counts,
       imageStillFits: await this.#imageFits(request.sandbox),
-      alsoUncertain: request.alsoUncertain,
+      alsoUncertain: this.#unseen
+        ? [...request.alsoUncertain, 'the inspector was away for a while during this turn']
+        : request.alsoUncertain,
     });
+    this.#unseen = false;
     const hinted = plan.dirtyRoots;
     this.#closed += 1;
     if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
@@ -271,6 +291,63 @@ export class Checkpointer {
     };
   }
 
+  /** Closes a turn whose sandbox is down: files as they are, processes of `processesOf` if they are still to come back. */
+  async closeDown(request: {
+    readonly turn: Turn;
+    readonly sandbox: Sandbox;
+    readonly network: readonly ReachedHost[];
+    /** Why the processes are lost; undefined when none were running. */
+    readonly reason: string | undefined;
+    readonly processesOf: CheckpointRecord | undefined;
+  }): Promise<Closed> {
+    const { turn, sandbox, processesOf, reason } = request;
+    const startedMs = performance.now();
+    const captured = await this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name)));
+    this.startFrom(captured.version);
+    const uncertain = [...(reason === undefined ? [] : [reason]), ...captured.warnings];
+    const effects = buildEffects({
+      observation: nothingSeen,
+      changes: captured.changes,
+      isAgentState: this.#parts.isAgentState,
+      survivors: [],
+      versioned: undefined,
+      portsByPid: new Map(),
+      known: new Set(),
+      keyOf: processKey,
+      network: request.network,
+      uncertain,
+    });
+    const own = effects.files.added + effects.files.changed + effects.files.removed;
+    const effectClass = classOf({ changedPaths: own, processesChanged: reason !== undefined, uncertain });
+    const degraded = reason === undefined ? undefined : `files only: ${reason}`;
+    const checkpoint: Checkpoint = {
+      id: newId('c'),
+      restorable: true,
+      reason: `${own} ${own === 1 ? 'path' : 'paths'} changed${degraded === undefined ? '' : `; ${degraded}`}`,
+      reused: false,
+      hasProcesses: processesOf?.processImage !== undefined,
+      bytesStored: captured.bytesStored,
+      inspectMs: 0,
+      filesMs: performance.now() - startedMs,
+      processesMs: 0,
+      heldMs: 0,
+      ...(degraded === undefined ? {} : { degraded }),
+    };
+    return {
+      turn: { ...turn, state: 'closed', endedAt: Date.now(), effects, effectClass, checkpoint },
+      record: {
+        id: checkpoint.id,
+        sessionId: this.#parts.sessionId,
+        turn: turn.id,
+        fileVersion: captured.version,
+        processImage: processesOf?.processImage,
+        position:
+          processesOf?.position ?? JSON.stringify({ furniture: [], survivors: [] } satisfies Position),
+        createdAt: Date.now(),
+      },
+    };
+  }
+
   /**
    * The audit: a root that the scan finds changed although no hint named it, neither before the capture nor while it ran, shows
    * that hints cannot be relied on. From then on this session is scanned at every turn.
@@ -294,13 +371,33 @@ export class Checkpointer {
     return [`change hints missed a change in ${roots}: every turn is scanned from now on`];
   }
 
+  /**
+   * What the sentry saw since the last time. One that has just died is started again and may be waited for; what happened
+   * meanwhile nobody saw, which counts as a loss and makes the checkpoint look everywhere.
+   */
   async #observe(watch: number): Promise<Observation> {
-    const sentry = this.#parts.sentry();
-    if (!sentry)
-      throw new TurntableError('sentryFailed', 'The inspector is not running: see `turntable doctor`.');
-    const observation = mergeObservations(this.#pending, await sentry.fence(watch));
-    this.#pending = undefined;
-    return observation;
+    const deadline = performance.now() + sentryPatienceMs;
+    let lost = 0;
+    for (;;) {
+      try {
+        const sentry = this.#parts.sentry();
+        if (!sentry) {
+          throw new TurntableError(
+            'sentryFailed',
+            'The inspector is not running, so it is not known what this turn did: see `turntable doctor`.',
+          );
+        }
+        const seen = await sentry.fence(watch);
+        const observation = mergeObservations(this.#pending, { ...seen, dropped: seen.dropped + lost });
+        this.#pending = undefined;
+        return observation;
+      } catch (error) {
+        lost = 1;
+        this.#unseen = true;
+        if (performance.now() > deadline) throw error;
+        await sleep(sentryRetryMs);
+      }
+    }
   }
 
   #survivors(observation: Observation, request: CloseRequest): LiveProcess[] {
@@ -377,7 +474,8 @@ export class Checkpointer {
         const filesStartedMs = performance.now();
         frozen = await this.#observe(watch);
         files = await openFiles(frozen.live.map((process) => process.pid));
-        const dirty = new Set(plan.dirtyRoots);
+        const blind = frozen.dropped > 0 || frozen.unassigned > 0;
+        const dirty = new Set(blind ? sandbox.roots.map((root) => root.name) : plan.dirtyRoots);
         for (const root of frozen.roots) {
           const name = sandbox.roots[root.root]?.name;
           if (root.dirty && name !== undefined) dirty.add(name);

@@ -13,8 +13,9 @@ import { keyNames } from '../turns/upstreams.ts';
 import { branch } from './branch.ts';
 import { newId } from './ids.ts';
 import type { SessionParts } from './parts.ts';
+import { SessionRuntime } from './runtime.ts';
 import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
-import { checkpointOf } from './rewind.ts';
+import { lastRestorable, versionAt } from './rewind.ts';
 import { sessionRecordSchema, type SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
 
@@ -45,12 +46,7 @@ export class SessionRegistry {
   }
 
   async start(request: ParamsOf<'session/start'>): Promise<ResultOf<'session/start'>> {
-    if (this.#sessions.size >= maxSessions) {
-      throw new TurntableError(
-        'overloaded',
-        `There are ${maxSessions} sessions already: remove one with \`turntable session rm\`.`,
-      );
-    }
+    this.#mustHaveRoom();
     const workspace = await checkedWorkspace(request.workspace);
     const env = request.env ?? {};
     const record: SessionRecord = {
@@ -70,17 +66,20 @@ export class SessionRegistry {
     this.#parts.store.metadata.putSession(record.id, JSON.stringify(record));
     this.#sessions.set(session.id, session);
     this.#parts.dispatch({ type: 'session/added', session: { ...session.state(), status: 'starting' } });
-    try {
-      await session.begin();
-      await session.startAgent(request.prompt);
-    } catch (error) {
-      await this.#discard(session);
-      throw error;
-    }
+    await session.lock.run(async () => {
+      try {
+        await session.begin();
+        await session.startAgent(request.prompt);
+      } catch (error) {
+        await this.#discard(session);
+        throw error;
+      }
+    });
     return { sessionId: session.id };
   }
 
   async branch(request: ParamsOf<'branch'>): Promise<ResultOf<'branch'>> {
+    this.#mustHaveRoom();
     const { session, ...result } = await branch(this.get(request.sessionId), request, (added) => {
       this.#sessions.set(added.id, added);
       this.#parts.dispatch({ type: 'session/added', session: added.state() });
@@ -94,15 +93,24 @@ export class SessionRegistry {
   /** Ends agent and processes; turns and files stay, and the folder stays readable. */
   async stop(id: string): Promise<void> {
     const session = this.get(id);
-    session.interrupt();
+    await session.interrupt();
     await session.stopAgent();
     await session.lock.run(async () => {
       if (!session.runtime.up) return;
-      await session.closeOpenTurn(false);
+      // A rewind that was under way may have started the agent again.
+      await session.stopAgent();
+      if (session.turns.open) await session.closeOpenTurn(false);
+      else {
+        // A session must be stoppable with a full disk too; resuming looks at the folders again.
+        await session.closeBetweenTurns('before the session was stopped').catch((error: unknown) => {
+          session.logger.warn('what happened since the last turn was not captured', { error });
+        });
+      }
       session.nextEpoch();
+      session.letGoOfAgent();
       await session.runtime.stop();
-      await session.runtime.sandbox.mount();
       session.setStatus('stopped');
+      await session.runtime.sandbox.mount();
     });
   }
 
@@ -113,14 +121,18 @@ export class SessionRegistry {
       if (session.hasRuntime && session.runtime.up) {
         throw new TurntableError('sessionBusy', `Session ${id} is running already.`);
       }
-      const record = checkpointOf(session, session.record.head);
       if (!session.hasRuntime) await session.createRuntime('adopt');
       await session.runtime.sandbox.stop();
+      await session.keepWhatIsThere('found when the session was started again');
+      const record = lastRestorable(session);
+      session.beginRestore({ safetyTurn: record.turn, target: record.turn });
       await session.runtime.sandbox.prepareUppers();
       const restored = await restoreSandbox(session, record);
+      session.setHead(record.turn);
+      session.restoredWhole();
       session.setStatus('running');
       await letAgentGoOn(session, record, restored, {
-        resume: prompt !== undefined || wasAtWork(session.turns.get(session.record.head)),
+        resume: prompt !== undefined || wasAtWork(session.turns.get(record.turn)),
         prompt,
       });
     });
@@ -131,13 +143,21 @@ export class SessionRegistry {
     const session = this.get(id);
     if (!session.agent)
       throw new TurntableError('agentMissing', 'This session has no agent: use `turntable exec`.');
-    if (session.agent.running) {
-      throw new TurntableError(
-        'sessionBusy',
-        'The agent is still at work: wait until it has finished, or write to its terminal.',
-      );
-    }
     await session.lock.run(async () => {
+      if (!session.runtime.up) {
+        throw new TurntableError(
+          'sessionNotRunning',
+          `Session ${id} is stopped: \`turntable session resume ${id}\` starts it.`,
+        );
+      }
+      if (session.agent?.running || session.command) {
+        throw new TurntableError(
+          'sessionBusy',
+          session.command
+            ? 'A command is running in this session: wait for it, or branch and ask the agent there.'
+            : 'The agent is still at work: wait until it has finished, or write to its terminal.',
+        );
+      }
       await session.closeOpenTurn(false);
       await session.resumeAgent(prompt);
     });
@@ -145,9 +165,7 @@ export class SessionRegistry {
 
   async remove(id: string): Promise<void> {
     const session = this.get(id);
-    session.interrupt();
-    session.nextEpoch();
-    session.agent?.letGo();
+    await session.interrupt();
     await session.lock.run(() => this.#discard(session));
     await this.#parts.store.collect();
   }
@@ -167,6 +185,7 @@ export class SessionRegistry {
     for (const row of rows) {
       if (unfinishedBranches.has(row.id)) {
         metadata.removeSession(row.id);
+        await SessionRuntime.removeDirectory(this.#parts.stateDirectory, row.id);
         notes.push(`branch ${row.id} had not been finished and was removed`);
         continue;
       }
@@ -174,26 +193,33 @@ export class SessionRegistry {
         const record = sessionRecordSchema.parse(JSON.parse(row.document));
         const session = new Session(this.#parts, record, {});
         this.#sessions.set(session.id, session);
-        const interrupted = intents.some((each) => each.kind === 'rewind' && each.sessionId === row.id);
-        notes.push(await this.#recoverSession(session, interrupted));
+        notes.push(await this.#recoverSession(session));
         this.#parts.dispatch({ type: 'session/added', session: session.state() });
       } catch (error) {
-        notes.push(
-          `session ${row.id} could not be read: ${error instanceof Error ? error.message : String(error)}`,
+        const reason = error instanceof Error ? error.message : String(error);
+        notes.push(`session ${row.id} could not be taken up again: ${reason}`);
+        const session = this.#sessions.get(row.id);
+        if (!session) continue;
+        // Shown, so that it can be resumed once the reason is gone, or removed.
+        this.#parts.dispatch({ type: 'session/added', session: session.state() });
+        session.setStatus(
+          'failed',
+          `${reason} \`turntable session resume ${row.id}\` tries again at turn ${session.record.head}.`,
         );
       }
     }
-    for (const intent of intents) metadata.endIntent(intent.id);
+    // A rewind's stays until the session is whole again: its folders are half of something.
+    for (const intent of intents) if (intent.kind !== 'rewind') metadata.endIntent(intent.id);
     return notes;
   }
 
-  async #recoverSession(session: Session, interrupted: boolean): Promise<string> {
+  async #recoverSession(session: Session): Promise<string> {
     const { record } = session;
+    const interrupted = session.halfRestored;
+    if (!interrupted) session.restoredWhole();
     const runtime = await session.createRuntime('adopt');
     const alive = runtime.sandbox.state === 'running';
-    session.checkpointer.startFrom(
-      this.#parts.store.metadata.checkpointOf(session.id, record.head)?.fileVersion,
-    );
+    session.checkpointer.startFrom(versionAt(session));
     if (alive && !interrupted) {
       await runtime.takeOver();
       session.doubt('the helper was restarted during this turn');
@@ -205,16 +231,15 @@ export class SessionRegistry {
       return `session ${session.id} was running and goes on`;
     }
     if (alive) await runtime.sandbox.stop();
-    const open = session.turns.open;
-    if (open) session.turns.closeWithout({ ...open, label: `${open.label} (interrupted)` });
-    if (record.agent.name !== 'none') session.setAgent({ name: record.agent.name, status: 'stopped' });
+    await session.keepOpenTurn();
+    session.letGoOfAgent();
     session.setStatus(
       'stopped',
       interrupted
-        ? `a rewind was interrupted; the session is back at turn ${record.head}: resume it`
+        ? `a rewind was interrupted: \`turntable session resume ${session.id}\` brings back turn ${session.record.head}, as it was before`
         : undefined,
     );
-    return `session ${session.id} is stopped at turn ${record.head}`;
+    return `session ${session.id} is stopped at turn ${session.record.head}${interrupted ? ', where it was before a rewind that was interrupted' : ''}`;
   }
 
   /** The helper goes down: sessions end with it, or stay for the next helper. */
@@ -258,7 +283,9 @@ export class SessionRegistry {
       this.all.map(async (session) => {
         if (!session.hasRuntime || !session.runtime.up) return;
         session.doubt('the inspector was restarted during this turn');
-        await session.runtime.watchAgain();
+        await session.runtime.watchAgain().catch((error: unknown) => {
+          session.logger.error('the new sentry does not watch this session', { error });
+        });
       }),
     );
   }
@@ -272,8 +299,25 @@ export class SessionRegistry {
     ];
   }
 
+  #mustHaveRoom(): void {
+    if (this.#sessions.size < maxSessions) return;
+    throw new TurntableError(
+      'overloaded',
+      `There are ${maxSessions} sessions already: remove one with \`turntable session rm\`.`,
+    );
+  }
+
+  /** With the session's lock held: nothing of it works on afterwards. */
   async #discard(session: Session): Promise<void> {
-    if (session.hasRuntime) await session.runtime.destroy();
+    session.nextEpoch();
+    session.agent?.letGo();
+    session.lock.close(new TurntableError('sessionNotFound', `Session ${session.id} was removed.`));
+    if (session.hasRuntime) {
+      // What cannot be deleted now is swept when the helper starts the next time.
+      await session.runtime.destroy().catch((error: unknown) => {
+        session.logger.error('a sandbox was not removed completely', { error });
+      });
+    }
     this.#parts.authority.removeSession(session.id);
     this.#parts.store.files.forget(session.id);
     this.#parts.store.metadata.removeSession(session.id);

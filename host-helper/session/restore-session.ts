@@ -46,9 +46,13 @@ export async function restoreSandbox(
     if (noDump !== undefined) {
       notes.push(`processes are not brought back: ${noDump}`);
     } else {
-      const image = await parts.store.images.open(record.processImage);
       try {
-        await runtime.restore(image.directory);
+        const image = await parts.store.images.open(record.processImage);
+        try {
+          await runtime.restore(image.directory);
+        } finally {
+          await image.release();
+        }
         return { processes: true, agentAlive: position.imageTurn === record.turn, notes };
       } catch (error) {
         notes.push(
@@ -63,8 +67,6 @@ export async function restoreSandbox(
           version: record.fileVersion,
         });
         await beforeStart?.();
-      } finally {
-        await image.release();
       }
     }
   } else if (position.survivors.length > 0) {

@@ -6,9 +6,11 @@
 import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import { lineOf } from '../protocol/reducer.ts';
-import { limits, type Turn } from '../protocol/state.ts';
+import { limits, type SessionState, type Turn } from '../protocol/state.ts';
 import { shownChanges } from '../inspector/effects.ts';
-import type { CheckpointRecord, FileChange } from '../store/store.ts';
+import type { CheckpointRecord, FileChange, FileVersionId } from '../store/store.ts';
+import { crashPoint } from './crash-point.ts';
+import { newId } from './ids.ts';
 import { keepOutsideChanges } from './outside-changes.ts';
 import { letAgentGoOn, positionOf, restoreSandbox, wasAtWork } from './restore-session.ts';
 import type { Session } from './session.ts';
@@ -26,6 +28,21 @@ export function checkpointOf(session: Session, turnId: number): CheckpointRecord
     );
   }
   return record;
+}
+
+/** The checkpoint of the head, or of the nearest turn before it that has one. Throws `notRestorable` when none has. */
+export function lastRestorable(session: Session): CheckpointRecord {
+  const line = lineOf({ turns: session.turns.all }, session.record.head);
+  const turn = line.findLast((each) => each.checkpoint?.restorable === true);
+  return checkpointOf(session, turn?.id ?? session.record.head);
+}
+
+/** The version the session's folders last were known to hold; undefined when nothing of it was captured yet. */
+export function versionAt(session: Session): FileVersionId | undefined {
+  const line = lineOf({ turns: session.turns.all }, session.record.head);
+  return line
+    .map((turn) => session.parts.store.metadata.checkpointOf(session.id, turn.id)?.fileVersion)
+    .findLast((version) => version !== undefined);
 }
 
 export async function previewRewind(session: Session, turnId: number): Promise<ResultOf<'rewind/preview'>> {
@@ -72,16 +89,19 @@ export async function previewRewind(session: Session, turnId: number): Promise<R
 }
 
 export async function rewind(session: Session, request: ParamsOf<'rewind'>): Promise<ResultOf<'rewind'>> {
-  const target = checkpointOf(session, request.turn);
+  // Refuses early, before anything is stopped.
+  checkpointOf(session, request.turn);
+  await session.interrupt();
   return session.lock.run(async () => {
     const startedMs = performance.now();
     const { store } = session.parts;
+    const target = checkpointOf(session, request.turn);
+    const before = { status: session.status, detail: session.record.detail };
     session.setStatus('rewinding');
-    const wasRunning = session.runtime.up;
+    let begun = false;
     try {
       const outside = await safety(session, request.turn);
-      const safetyTurn = session.record.head;
-      const safetyRecord = checkpointOf(session, safetyTurn);
+      const safetyRecord = safetyOf(session);
       const roots = session.runtime.sandbox.roots;
       const plan = await keepOutsideChanges({
         files: store.files,
@@ -92,20 +112,22 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
         target: target.fileVersion,
         choice: request.conflicts,
       });
+      crashPoint('rewind:safe');
 
-      const intent = store.metadata.beginIntent(
-        'rewind',
-        session.id,
-        JSON.stringify({ safetyTurn, target: request.turn }),
-      );
       session.nextEpoch();
-      session.agent?.letGo();
+      session.letGoOfAgent();
+      begun = true;
       await session.runtime.stop();
+      await keepLastMoment(session, safetyRecord);
+      session.beginRestore({ safetyTurn: safetyRecord.turn, target: request.turn });
+      crashPoint('rewind:stopped');
       await session.runtime.sandbox.prepareUppers();
       const restored = await restoreSandbox(session, target);
-      session.setHead(request.turn);
-      store.metadata.endIntent(intent);
+      crashPoint('rewind:restored');
       const notes = [...restored.notes, ...(await plan.apply(session.runtime.sandbox))];
+      session.setHead(request.turn);
+      crashPoint('rewind:moved');
+      session.restoredWhole();
       session.setStatus('running');
       await letAgentGoOn(session, target, restored, {
         resume:
@@ -113,25 +135,64 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
         prompt: request.prompt,
       });
       return {
-        safetyTurn,
+        safetyTurn: safetyRecord.turn,
         head: request.turn,
         restoredProcesses: restored.processes,
         tookMs: performance.now() - startedMs,
         notes,
       };
     } catch (error) {
-      if (session.status === 'rewinding') {
-        if (wasRunning && session.runtime.up) session.setStatus('running');
-        else {
-          session.setStatus(
-            'failed',
-            `the rewind did not finish: \`turntable session resume ${session.id}\` starts the session again at its last safe turn`,
-          );
-        }
-      }
+      if (session.status === 'rewinding') await afterFailure(session, begun, before);
       throw error;
     }
   });
+}
+
+/**
+ * Between the safety checkpoint and the end of the processes an agent at work may have written more. Not where processes were
+ * dumped: their image needs the files as they were at its own instant.
+ */
+async function keepLastMoment(session: Session, safety: CheckpointRecord): Promise<void> {
+  if (safety.processImage !== undefined) return;
+  const { version, changes } = await session.checkpointer.look(session.runtime.sandbox);
+  if (changes.length === 0) return;
+  const turn = session.turns.get(safety.turn);
+  const id = newId('c');
+  session.turns.publish(
+    { ...turn, ...(turn.checkpoint ? { checkpoint: { ...turn.checkpoint, id, reused: false } } : {}) },
+    { ...safety, id, fileVersion: version, createdAt: Date.now() },
+  );
+}
+
+async function afterFailure(
+  session: Session,
+  begun: boolean,
+  before: { readonly status: SessionState['status']; readonly detail: string | undefined },
+): Promise<void> {
+  if (!begun) {
+    session.setStatus(before.status, before.detail);
+    return;
+  }
+  await session.runtime.stop().catch((error: unknown) => {
+    session.logger.warn('a sandbox could not be put away after a failed rewind', { error });
+  });
+  session.letGoOfAgent();
+  session.setStatus(
+    'failed',
+    `the rewind did not finish: \`turntable session resume ${session.id}\` brings back turn ${session.record.head}, as it was before`,
+  );
+}
+
+/** The checkpoint to come back to; without one nothing may be overwritten. */
+function safetyOf(session: Session): CheckpointRecord {
+  const { head } = session.record;
+  const turn = session.turns.get(head);
+  const record = session.parts.store.metadata.checkpointOf(session.id, head);
+  if (record && turn.checkpoint?.restorable === true) return record;
+  throw new TurntableError(
+    'checkpointFailed',
+    `Nothing was rewound, because what is there now could not be kept (${turn.checkpoint?.reason ?? 'no checkpoint'}). Remove the reason, for example free some disk space, then rewind again.`,
+  );
 }
 
 interface Outside {
@@ -144,23 +205,19 @@ interface Outside {
  * Returns what somebody other than the agent changed since the head.
  */
 async function safety(session: Session, target: number): Promise<Outside> {
-  const head = session.parts.store.metadata.checkpointOf(session.id, session.record.head);
-  if (session.turns.open) {
-    await session.closeOpenTurn(true);
-    const base =
-      session.parts.store.metadata.checkpointOf(session.id, session.record.head)?.fileVersion ?? '';
-    return { base, changes: [] };
-  }
-  if (!session.runtime.up) return { base: head?.fileVersion ?? '', changes: [] };
-  await session.closeBetweenTurns(`before the rewind to turn ${target}`);
-  const after = session.parts.store.metadata.checkpointOf(session.id, session.record.head);
-  if (!head || !after) return { base: head?.fileVersion ?? '', changes: [] };
-  const changes = await session.parts.store.files.changes(
-    head.fileVersion,
-    after.fileVersion,
-    session.runtime.sandbox.roots,
-  );
-  return { base: head.fileVersion, changes: ownPaths(changes) };
+  const base = versionAt(session) ?? '';
+  const label = `before the rewind to turn ${target}`;
+  if (session.runtime.up) {
+    if (session.turns.open) {
+      await session.closeOpenTurn(true);
+      return { base: versionAt(session) ?? '', changes: [] };
+    }
+    await session.closeBetweenTurns(label);
+  } else await session.keepWhatIsThere(label);
+  const after = versionAt(session);
+  if (base === '' || after === undefined) return { base, changes: [] };
+  const changes = await session.parts.store.files.changes(base, after, session.runtime.sandbox.roots);
+  return { base, changes: ownPaths(changes) };
 }
 
 /** A version of what is there now, without a turn of its own. */

@@ -3,8 +3,10 @@
  * Brings these up and down in the one right order. Knows nothing of turns.
  */
 
+import { execFile } from 'node:child_process';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { createEgressProxy, type EgressProxy } from '../authority/egress-proxy.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ReachedHost } from '../protocol/state.ts';
@@ -47,6 +49,12 @@ export class SessionRuntime {
 
   static directoryOf(stateDirectory: string, sessionId: string): string {
     return join(stateDirectory, 'sessions', sessionId);
+  }
+
+  /** What is left of a session whose sandbox is down and unmounted. Never follows into another file system. */
+  static async removeDirectory(stateDirectory: string, sessionId: string): Promise<void> {
+    const directory = SessionRuntime.directoryOf(stateDirectory, sessionId);
+    await promisify(execFile)('rm', ['-rf', '--one-file-system', '--', directory]);
   }
 
   static async create(options: RuntimeOptions): Promise<SessionRuntime> {
@@ -162,6 +170,8 @@ export class SessionRuntime {
   async destroy(): Promise<void> {
     await this.stop().catch(() => {});
     await this.sandbox.destroy();
+    const { parts, sessionId } = this.#options;
+    await SessionRuntime.removeDirectory(parts.stateDirectory, sessionId);
   }
 
   async #watch(cgroup: SandboxCgroup): Promise<void> {

@@ -47,3 +47,11 @@ export const positionSchema = z.object({
   ),
 });
 export type Position = z.infer<typeof positionSchema>;
+
+/** Note of a rewind or a resume under way: until it is ended the folders may be half of something. */
+export const restoreIntentSchema = z.object({
+  /** Where to go back to. */
+  safetyTurn: z.number(),
+  target: z.number(),
+});
+export type RestoreIntent = z.infer<typeof restoreIntentSchema>;

@@ -3,13 +3,14 @@
  * checkpoints, one thing at a time. Rewind, branch and apply are beside it in their own files and use what is public here.
  */
 
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Closed } from './checkpointer.ts';
 import { Checkpointer } from './checkpointer.ts';
 import { AgentRunner } from './agent-runner.ts';
 import { Lock } from './lock.ts';
 import { SessionRuntime } from './runtime.ts';
 import type { SessionParts } from './parts.ts';
-import type { SessionRecord } from './session-record.ts';
+import { restoreIntentSchema, type RestoreIntent, type SessionRecord } from './session-record.ts';
 import { TurnLog } from './turn-log.ts';
 import { agentStatePredicate } from '../agents/profile.ts';
 import type { Logger } from '../log.ts';
@@ -20,9 +21,14 @@ import type { MainLoopRequest, ModelEndpointHooks } from '../turns/model-endpoin
 
 /** After a reply without tool calls, how long the agent gets to exit before its last turn is closed. */
 const lastTurnGraceMs = 3_000;
+/** After a failed request, how long the agent gets to try again before the turn is closed. Its work is not lost if it does so later. */
+const failedTurnGraceMs = 60_000;
 /** Replies may come in parts and again; older requests are over. */
 const rememberedRequests = 16;
 const labelChars = 120;
+const thinkingLabel = 'thinking…';
+/** A killed command is over at once, unless the kernel holds it; then others go on without waiting for it. */
+const interruptMs = 5_000;
 
 export class Session {
   readonly parts: SessionParts;
@@ -43,6 +49,7 @@ export class Session {
   #bytesStored: number;
   /** Ends the questions of the command that runs now: a program that waits for an answer has not started and cannot be killed. */
   #commandOver: AbortSignal | undefined;
+  #command: Promise<void> | undefined;
   #interrupt = new AbortController();
   /** Rises with every rewind and stop: what was begun in an earlier epoch no longer counts. */
   #epoch = 0;
@@ -179,22 +186,30 @@ export class Session {
   }
 
   async startAgent(prompt: string | undefined): Promise<void> {
-    if (!this.agent) return;
-    this.setAgent({ name: this.#record.agent.name, status: 'starting' });
-    this.#beforeAgent = await this.checkpointer.absorb(this.runtime.watch);
-    await this.agent.start(this.runtime.sandbox, prompt);
-    this.#agentStarted();
+    await this.#launchAgent((agent) => agent.start(this.runtime.sandbox, prompt));
   }
 
   /** Goes on from the transcript, as a new process. */
   async resumeAgent(prompt: string | undefined): Promise<void> {
-    if (!this.agent) return;
-    this.setAgent({ name: this.#record.agent.name, status: 'starting' });
-    this.#beforeAgent = await this.checkpointer.absorb(this.runtime.watch);
     const fresh = this.turns.all.every((turn) => turn.kind !== 'agent');
     // An agent that was never asked anything has no transcript to resume from.
-    if (fresh) await this.agent.start(this.runtime.sandbox, prompt);
-    else await this.agent.resume(this.runtime.sandbox, prompt);
+    await this.#launchAgent((agent) =>
+      fresh ? agent.start(this.runtime.sandbox, prompt) : agent.resume(this.runtime.sandbox, prompt),
+    );
+  }
+
+  async #launchAgent(launch: (agent: AgentRunner) => Promise<void>): Promise<void> {
+    if (!this.agent) return;
+    const { name } = this.#record.agent;
+    this.setAgent({ name, status: 'starting' });
+    try {
+      this.#beforeAgent = await this.checkpointer.absorb(this.runtime.watch);
+      await launch(this.agent);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      this.setAgent({ name, status: 'failed', detail: `${name} could not be started: ${reason}` });
+      throw error;
+    }
     this.#agentStarted();
   }
 
@@ -212,24 +227,100 @@ export class Session {
     this.setAgent({ name: this.#record.agent.name, status: 'stopped' });
   }
 
+  /** Its sandbox goes away, or has: the agent's process and its tag there mean nothing any more. */
+  letGoOfAgent(): void {
+    if (!this.agent) return;
+    this.agent.letGo();
+    const { name, status } = this.#record.agent;
+    const ended = status === 'finished' || status === 'failed';
+    this.setAgent(ended ? this.#record.agent : { name, status: 'stopped' });
+  }
+
   /** A checkpoint of what is there between turns, made real only if something changed since the head. Call with the lock held. */
   async closeBetweenTurns(label: string): Promise<void> {
     const { runtime } = this;
+    const before = this.checkpointer.fileVersion;
     const uncertain = this.#uncertain;
     this.#uncertain = [];
-    const closed = await this.checkpointer.close({
-      turn: this.turns.draft({ kind: 'rewind', label, parent: this.#record.head }),
-      sandbox: runtime.sandbox,
-      watch: runtime.watch,
-      agent: this.agentProcess,
-      furniture: new Set(this.#record.furniture),
+    try {
+      const closed = await this.checkpointer.close({
+        turn: this.turns.draft({ kind: 'rewind', label, parent: this.#record.head }),
+        sandbox: runtime.sandbox,
+        watch: runtime.watch,
+        agent: this.agentProcess,
+        furniture: new Set(this.#record.furniture),
+        network: this.#takeReached(),
+        urgent: true,
+        alsoUncertain: uncertain,
+      });
+      if (!nothingIn(closed) || !this.#headRestorable) this.publish(closed);
+    } catch (error) {
+      this.#notCaptured(before, uncertain, 'what happened between turns was not captured');
+      throw error;
+    }
+  }
+
+  /**
+   * With the sandbox down: what its folders hold becomes a checkpoint, of the open turn if there is one (its sandbox ended
+   * under it), else of a turn of its own, if it is not what the head holds: a person may have worked in the folder meanwhile.
+   * Call with the lock held, before anything is restored over it.
+   */
+  async keepWhatIsThere(label: string): Promise<void> {
+    // What is there then is half of something else; the head's version is the last that was whole.
+    if (this.halfRestored) return;
+    const { metadata } = this.parts.store;
+    const head = metadata.checkpointOf(this.id, this.#record.head);
+    const { open } = this.turns;
+    const before = this.checkpointer.fileVersion;
+    const closed = await this.checkpointer.closeDown({
+      turn: open ?? this.turns.draft({ kind: 'rewind', label, parent: this.#record.head }),
+      sandbox: this.runtime.sandbox,
       network: this.#takeReached(),
-      urgent: true,
-      alsoUncertain: uncertain,
+      reason: open ? 'the sandbox ended during this turn' : undefined,
+      processesOf: open ? undefined : head,
     });
-    // Not by version: the restore before left other times on a few directories, which is no change to anybody.
-    const same = closed.turn.effectClass === 'none' && closed.turn.effects?.files.entries.length === 0;
-    if (!same) this.publish(closed);
+    try {
+      if (open || !nothingIn(closed) || !this.#headRestorable) this.publish(closed);
+    } catch (error) {
+      this.#notCaptured(before, [], 'what was in the folders was not captured');
+      throw error;
+    }
+  }
+
+  /** Otherwise what is there has no checkpoint to come back to yet, even where nothing changed since. */
+  get #headRestorable(): boolean {
+    return this.turns.find(this.#record.head)?.checkpoint?.restorable === true;
+  }
+
+  /** A rewind or a resume stopped half way: the folders are no state that anybody made. */
+  get halfRestored(): boolean {
+    return this.#restores().some(({ intent }) => {
+      // The head moves last of all: once it has, everything is in place.
+      const arrived = intent.target !== intent.safetyTurn && intent.target === this.#record.head;
+      return !arrived;
+    });
+  }
+
+  /** Notes that the folders are about to be changed into a checkpoint's; `restoredWhole` ends it. */
+  beginRestore(intent: RestoreIntent): void {
+    this.parts.store.metadata.beginIntent('rewind', this.id, JSON.stringify(intent));
+  }
+
+  restoredWhole(): void {
+    for (const { id } of this.#restores()) this.parts.store.metadata.endIntent(id);
+  }
+
+  #restores(): { id: number; intent: RestoreIntent }[] {
+    return this.parts.store.metadata
+      .intents()
+      .filter((each) => each.kind === 'rewind' && each.sessionId === this.id)
+      .map((each) => ({ id: each.id, intent: restoreIntentSchema.parse(JSON.parse(each.document)) }));
+  }
+
+  /** Nothing of a failed checkpoint counts, and what it should have held is looked for everywhere the next time. */
+  #notCaptured(before: string | undefined, uncertain: readonly string[], what: string): void {
+    this.checkpointer.startFrom(before);
+    this.#uncertain.push(...uncertain, what);
   }
 
   /** Closes the open turn, if there is one. Call with the lock held. */
@@ -237,7 +328,15 @@ export class Session {
     const open = this.turns.open;
     if (!open) return undefined;
     clearTimeout(this.#lastTurnTimer);
-    const closing = this.turns.update(open.id, { state: 'closing' });
+    if (this.runtime.sandbox.state !== 'running') {
+      await this.keepWhatIsThere(open.label);
+      return this.turns.get(open.id);
+    }
+    const closing = this.turns.update(open.id, {
+      state: 'closing',
+      ...(open.label === thinkingLabel ? { label: 'the model did not answer' } : {}),
+    });
+    const before = this.checkpointer.fileVersion;
     const network = this.#takeReached();
     const uncertain = this.#uncertain;
     this.#uncertain = [];
@@ -256,8 +355,7 @@ export class Session {
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.logger.error('a turn could not be checkpointed', { turn: open.id, reason });
-      // What this turn changed is not lost: the next checkpoint looks everywhere.
-      this.#uncertain.push(`turn ${open.id} was not captured`);
+      this.#notCaptured(before, uncertain, `turn ${open.id} was not captured`);
       const turn: Turn = {
         ...this.turns.get(open.id),
         state: 'closed',
@@ -331,14 +429,21 @@ export class Session {
     this.#save({ ...this.#record, furniture: [...furniture] });
   }
 
-  /** While `work` runs, questions of this session end with `signal`. */
-  async withQuestionsUntil<Value>(signal: AbortSignal, work: () => Promise<Value>): Promise<Value> {
+  /** A command of an outside agent begins; until the returned function is called the session's questions end with `signal`. */
+  beginCommand(signal: AbortSignal): () => void {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#command = promise;
     this.#commandOver = signal;
-    try {
-      return await work();
-    } finally {
+    return () => {
+      this.#command = undefined;
       this.#commandOver = undefined;
-    }
+      resolve();
+    };
+  }
+
+  /** Resolves when the running command's turn is closed; undefined when none runs. */
+  get command(): Promise<void> | undefined {
+    return this.#command;
   }
 
   /** Fires when the session is to stop: whoever holds the lock for long must let go. */
@@ -346,10 +451,11 @@ export class Session {
     return this.#interrupt.signal;
   }
 
-  /** Ends a running command and what waits for a person, so that the lock comes free. */
-  interrupt(): void {
+  /** Ends a running command and what waits for a person; resolves when its turn is closed, or it takes too long. */
+  async interrupt(): Promise<void> {
     this.#interrupt.abort();
     this.#interrupt = new AbortController();
+    if (this.#command) await Promise.race([this.#command, sleep(interruptMs, undefined, { ref: false })]);
   }
 
   get commandOver(): AbortSignal | undefined {
@@ -361,13 +467,14 @@ export class Session {
   }
 
   /** Whatever waits for an earlier state of this session must not touch the new one. */
-  nextEpoch(): void {
+  nextEpoch(): number {
     this.#epoch += 1;
     clearTimeout(this.#lastTurnTimer);
     // The next endpoint counts its requests from the start.
     this.#turnByRequest.clear();
     this.#capped.clear();
     this.#takeReached();
+    return this.#epoch;
   }
 
   #hooks(): ModelEndpointHooks {
@@ -394,7 +501,7 @@ export class Session {
         if (this.#beforeAgent) this.setFurniture(alive.difference(this.#beforeAgent));
         this.#beforeAgent = undefined;
       }
-      const opened = this.turns.begin({ kind: 'agent', label: 'thinking…', parent: this.#record.head });
+      const opened = this.turns.begin({ kind: 'agent', label: thinkingLabel, parent: this.#record.head });
       this.#turnByRequest.delete(request.number - rememberedRequests);
       this.#turnByRequest.set(request.number, { closed: closed?.id, opened: opened.id });
       this.setAgent({ ...this.#record.agent, status: 'thinking' });
@@ -408,7 +515,8 @@ export class Session {
     this.turns.update(at.opened, { ...turn, conversation, label: labelOf(conversation) });
     if (this.turns.open?.id !== at.opened) return;
     this.setAgent({ ...this.#record.agent, status: 'running' });
-    if (conversation.toolCalls.length === 0 && conversation.error === undefined) this.#expectEnd();
+    if (conversation.error !== undefined) this.#expectEnd(failedTurnGraceMs);
+    else if (conversation.toolCalls.length === 0) this.#expectEnd(lastTurnGraceMs);
   }
 
   /** The agent went on while its checkpoint was still being made: what that holds is no single instant. Says so. */
@@ -435,14 +543,14 @@ export class Session {
   }
 
   /** The last reply asked for nothing: the turn ends when the agent does, or when it has waited a moment. */
-  #expectEnd(): void {
+  #expectEnd(graceMs: number): void {
     clearTimeout(this.#lastTurnTimer);
     const epoch = this.#epoch;
     this.#lastTurnTimer = setTimeout(() => {
-      void this.lock.run(async () => {
+      this.#later('the last turn could not be closed', async () => {
         if (epoch === this.#epoch && this.#runtime?.up) await this.closeOpenTurn(false);
       });
-    }, lastTurnGraceMs);
+    }, graceMs);
   }
 
   #agentStarted(): void {
@@ -462,7 +570,7 @@ export class Session {
             detail: `${name} ended with exit code ${exitCode}: its terminal says why`,
           },
     );
-    void this.lock.run(async () => {
+    this.#later('the last turn could not be closed', async () => {
       if (epoch === this.#epoch && this.#runtime?.up) await this.closeOpenTurn(false);
     });
   }
@@ -470,17 +578,39 @@ export class Session {
   #sandboxDied(detail: string): void {
     this.logger.error('the sandbox ended', { detail });
     this.nextEpoch();
-    this.agent?.letGo();
-    const open = this.turns.open;
-    void this.lock.run(async () => {
-      // Processes are gone, files are not: they can still be captured with the overlays down.
-      if (open) this.turns.closeWithout({ ...open, label: `${open.label} (sandbox ended)` });
-      await this.#runtime?.stop().catch(() => {});
+    const epoch = this.#epoch;
+    this.letGoOfAgent();
+    this.#later('a sandbox that ended could not be put away', async () => {
+      // A rewind or a stop that held the lock has dealt with it.
+      if (epoch !== this.#epoch) return;
+      await this.#runtime?.stop().catch((error: unknown) => {
+        this.logger.warn('a sandbox that ended could not be put away', { error });
+      });
+      await this.keepOpenTurn();
       this.setStatus(
         'failed',
-        `the sandbox ended (${detail}): \`turntable session resume ${this.id}\` starts it again at turn ${this.#record.head}`,
+        `${detail} \`turntable session resume ${this.id}\` starts it again at turn ${this.#record.head}.`,
       );
     });
+  }
+
+  /** The sandbox ended under an open turn: processes are gone, files are not. */
+  async keepOpenTurn(): Promise<void> {
+    const { open } = this.turns;
+    if (!open) return;
+    try {
+      await this.keepWhatIsThere(open.label);
+    } catch (error) {
+      this.logger.error('a turn could not be captured after its sandbox ended', { turn: open.id, error });
+    }
+    // Without a checkpoint the files stay where they are: a resume captures them before anything else.
+    if (this.turns.open)
+      this.turns.closeWithout({ ...this.turns.open, label: `${open.label} (interrupted)` });
+  }
+
+  /** Work that nobody waits for: one thing at a time like everything else, and never an unhandled rejection. */
+  #later(otherwise: string, work: () => Promise<void>): void {
+    this.lock.run(work).catch((error: unknown) => this.logger.error(otherwise, { error }));
   }
 
   /** The agent's process, while it runs. */
@@ -501,8 +631,19 @@ export class Session {
 
   #save(record: SessionRecord): void {
     this.#record = record;
-    this.parts.store.metadata.putSession(record.id, JSON.stringify(record));
+    try {
+      this.parts.store.metadata.putSession(record.id, JSON.stringify(record));
+    } catch (error) {
+      // Goes on in memory, and is written whole the next time: work must not stop because of a full disk.
+      if (!(error instanceof TurntableError) || error.code !== 'diskFull') throw error;
+      this.logger.warn('what is remembered of the session could not be written', { reason: error.message });
+    }
   }
+}
+
+/** Not by version: the restore before left other times on a few directories, which is no change to anybody. */
+function nothingIn({ turn }: Closed): boolean {
+  return turn.effectClass === 'none' && turn.effects?.files.entries.length === 0;
 }
 
 /** The agent has placeholder keys of its own; the real ones are set on its requests outside. */

@@ -13,6 +13,8 @@ export class TurnLog {
   readonly #metadata: MetadataStore;
   readonly #dispatch: (action: Action) => void;
   readonly #turns = new Map<number, Turn>();
+  /** Shown, but not yet written: the disk was full. */
+  readonly #unsaved = new Set<number>();
   #openId: number | undefined;
   #nextId = 0;
 
@@ -75,6 +77,7 @@ export class TurnLog {
   /** Closes the turn together with its checkpoint: both are durable or neither. */
   publish(turn: Turn, checkpoint: CheckpointRecord): void {
     this.#metadata.publish(checkpoint, JSON.stringify(turn));
+    this.#unsaved.delete(turn.id);
     this.#remember(turn);
   }
 
@@ -90,8 +93,17 @@ export class TurnLog {
   }
 
   #set(turn: Turn): void {
-    this.#metadata.putTurn(this.#sessionId, turn.id, JSON.stringify(turn));
     this.#remember(turn);
+    this.#unsaved.add(turn.id);
+    try {
+      for (const id of this.#unsaved) {
+        this.#metadata.putTurn(this.#sessionId, id, JSON.stringify(this.get(id)));
+        this.#unsaved.delete(id);
+      }
+    } catch (error) {
+      // With a full disk the turn must still be seen to have ended; it is written with the next one that can be.
+      if (!(error instanceof TurntableError) || error.code !== 'diskFull') throw error;
+    }
   }
 
   #remember(turn: Turn): void {
