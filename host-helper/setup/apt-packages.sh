@@ -14,7 +14,6 @@ iproute2         makes network namespaces and brings their loopback up
 util-linux       unshare, nsenter, mount, findmnt
 procps           ps and pkill: what agents and their dev servers expect to find
 kmod             loads the overlay module where it is not built in
-socat            the listening process of the CRIU self-test
 gcc              builds the static C children: sentry, supervisor, treefs
 libc6-dev        their C library, also as a static archive
 make             their build
