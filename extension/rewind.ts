@@ -4,6 +4,8 @@
  */
 
 import * as vscode from 'vscode';
+import { z } from 'zod';
+import { TurntableError } from '../host-helper/protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../host-helper/protocol/methods.ts';
 import type { SessionState, Survivor, Turn } from '../host-helper/protocol/state.ts';
 import type { HelperConnection } from './connection.ts';
@@ -11,6 +13,7 @@ import { withNotice } from './report.ts';
 
 type Preview = ResultOf<'rewind/preview'>;
 type ConflictChoice = NonNullable<ParamsOf<'rewind'>['conflicts']>;
+const conflictDataSchema = z.object({ paths: z.array(z.string()) }).catch({ paths: [] });
 
 /** Previews, asks and rewinds. Resolves to true when the session was rewound. */
 export async function rewindTo(
@@ -26,38 +29,73 @@ export async function rewindTo(
     );
     return false;
   }
-  const choice = await confirm(session, turn, preview);
-  if (!choice) return false;
-  const result = await withNotice(vscode.l10n.t('Rewinding to turn {0}…', turn.id), (token) =>
-    connection.request(
-      'rewind',
-      { ...target, ...(choice.conflicts ? { conflicts: choice.conflicts } : {}) },
-      token,
-    ),
-  );
+  if (!(await confirmed(session, turn, preview))) return false;
+  const result = await request(connection, target, vscode.l10n.t('Rewinding to turn {0}…', turn.id));
+  if (!result) return false;
   offerUndo(connection, session, turn, result);
   return true;
 }
 
-async function confirm(
-  session: SessionState,
-  turn: Turn,
-  preview: Preview,
-): Promise<{ conflicts?: ConflictChoice } | undefined> {
+/**
+ * The rewind itself. The helper refuses it, before anything has happened, where the person changed what it would change
+ * too: then they are asked. Undefined when they backed out.
+ */
+async function request(
+  connection: HelperConnection,
+  target: { sessionId: string; turn: number },
+  title: string,
+): Promise<ResultOf<'rewind'> | undefined> {
+  const attempt = (conflicts?: ConflictChoice): Thenable<ResultOf<'rewind'>> =>
+    withNotice(title, (token) =>
+      connection.request('rewind', { ...target, ...(conflicts ? { conflicts } : {}) }, token),
+    );
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!(error instanceof TurntableError) || error.code !== 'conflict') throw error;
+    const choice = await settleConflicts(error);
+    return choice && (await attempt(choice));
+  }
+}
+
+async function settleConflicts(error: TurntableError): Promise<ConflictChoice | undefined> {
+  const { t } = vscode.l10n;
+  const options: (vscode.QuickPickItem & { choice: ConflictChoice })[] = [
+    { label: t('Keep mine'), detail: t('Those files stay as you left them.'), choice: 'keep-mine' },
+    {
+      label: t('Merge'),
+      detail: t('Your changes in the restored files, with conflict markers where both changed the same lines.'),
+      choice: 'merge',
+    },
+    {
+      label: t('Keep both'),
+      detail: t('The restored files, and yours beside them with .mine behind their names.'),
+      choice: 'keep-both',
+    },
+    {
+      label: t('Overwrite mine'),
+      detail: t('The restored files. Yours stay in the turn that is kept first.'),
+      choice: 'take-theirs',
+    },
+  ];
+  const { paths } = conflictDataSchema.parse(error.data);
+  const picked = await vscode.window.showQuickPick(options, {
+    title: t('You changed what the rewind would change too. What becomes of it?'),
+    placeHolder: listed(paths, false),
+    ignoreFocusOut: true,
+  });
+  return picked?.choice;
+}
+
+async function confirmed(session: SessionState, turn: Turn, preview: Preview): Promise<boolean> {
   const { t } = vscode.l10n;
   const rewind = t('Rewind');
-  const keepMine = t('Rewind, keep my changes');
-  const takeTheirs = t('Rewind, overwrite my changes');
-  const mine = preview.outsideChanges.length > 0;
   const picked = await vscode.window.showWarningMessage(
     t('Rewind "{0}" to turn {1}?', session.title, turn.id),
     { modal: true, detail: describe(preview, session.workspace) },
-    ...(mine ? [keepMine, takeTheirs] : [rewind]),
+    rewind,
   );
-  if (picked === rewind) return {};
-  if (picked === keepMine) return { conflicts: 'keep-mine' };
-  if (picked === takeTheirs) return { conflicts: 'take-theirs' };
-  return undefined;
+  return picked === rewind;
 }
 
 /** What a rewind would do, line by line, for the dialogue. */
@@ -86,7 +124,12 @@ export function describe(preview: Preview, workspace: string): string {
   if (preview.processesLost.length > 0)
     lines.push(t('Stop: {0}', preview.processesLost.map(nameOf).join(', ')));
   if (preview.outsideChanges.length > 0)
-    lines.push(t('You changed yourself: {0}', listed(preview.outsideChanges.map(short), false)));
+    lines.push(
+      t(
+        'You changed yourself: {0}. That stays; you are asked where the rewind would change the same.',
+        listed(preview.outsideChanges.map(short), false),
+      ),
+    );
   const left = new Map<string, number>();
   for (const { method, host, port, count, allowed } of preview.leftTheMachine) {
     const what = `${method ? `${method} ` : ''}${host}:${port}`;
@@ -116,8 +159,10 @@ function offerUndo(
     )
     .then(async (picked) => {
       if (picked !== undo) return;
-      await withNotice(t('Going back to where you were…'), (token) =>
-        connection.request('rewind', { sessionId: session.id, turn: result.safetyTurn }, token),
+      await request(
+        connection,
+        { sessionId: session.id, turn: result.safetyTurn },
+        t('Going back to where you were…'),
       );
     })
     .then(undefined, (error: unknown) => {

@@ -182,6 +182,19 @@ describe('the timeline', { skip: reason ?? false }, () => {
       assert.equal(helper.askedFor('rewind')[1]?.turn, safety);
     }));
 
+  test('where the person changed what a rewind would change too, they are asked what becomes of it', () =>
+    inWindow('rewind-conflict', async (page, helper) => {
+      const frame = await openTimeline(page);
+      await frame.locator('[data-turn="6"]').click();
+      await frame.getByRole('button', { name: 'Rewind here' }).click();
+      await answerDialog(page, 'Rewind');
+      const rows = page.locator('.quick-input-list .monaco-list-row');
+      await rows.filter({ hasText: 'Keep mine' }).waitFor();
+      await rows.filter({ hasText: 'Keep both' }).click();
+      await until(() => helper.askedFor('rewind').length === 2);
+      assert.deepEqual(helper.askedFor('rewind')[1], { sessionId, turn: 6, conflicts: 'keep-both' });
+    }));
+
   test('a branch asks for an instruction and shows the new session', () =>
     inWindow('branch', async (page, helper) => {
       const frame = await openTimeline(page);
