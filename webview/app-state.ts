@@ -137,6 +137,13 @@ export function pendingApprovals(root: RootState | null, sessionId?: string): Ap
     .toSorted((a, b) => a.askedAt - b.askedAt);
 }
 
+/** Requests of a session that were answered or came to nothing, oldest first. */
+export function settledApprovals(root: RootState | null, sessionId: string): Approval[] {
+  return Object.values(root?.approvals ?? {})
+    .filter((each) => each.state !== 'pending' && each.sessionId === sessionId)
+    .toSorted((a, b) => a.askedAt - b.askedAt);
+}
+
 /** Keeps the choice valid when sessions and turns come and go. */
 function settle(state: AppState): AppState {
   if (!state.root) return state;

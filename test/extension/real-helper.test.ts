@@ -154,6 +154,7 @@ describe('with the real helper', { skip: reason ?? false }, () => {
       const done = await untilFinished(watched, sessionId, patienceMs);
       assert.match(done.turns.at(-1)?.conversation?.text ?? '', /is pushed/);
       await frame.getByText(/pi · finished/).waitFor();
+      await frame.locator('.item').filter({ hasText: 'git push allowed' }).waitFor();
       assert.equal(await treeDigest(workspace), untouched);
     }));
 

@@ -11,6 +11,7 @@ import {
   pendingApprovals,
   select,
   sessionsOf,
+  settledApprovals,
   shownTurn,
   step,
   type AppState,
@@ -183,6 +184,7 @@ export class TimelineApp extends LitElement {
               .sessions=${sessions}
               .turn=${state.turn}
               .asks=${asks}
+              .settled=${settledApprovals(state.root, session.id)}
               .focusApproval=${state.focusApproval}
             ></turntable-turn-rail>
           </div>

@@ -10,6 +10,7 @@ import { t } from '../text.ts';
 import { formatClock } from '../view-model/format.ts';
 import { buildRail, type RailRow } from '../view-model/rail.ts';
 import {
+  answerFact,
   cautionOf,
   factsOf,
   failed,
@@ -30,6 +31,7 @@ export class TurnRail extends LitElement {
     sessions: { attribute: false },
     turn: { attribute: false },
     asks: { attribute: false },
+    settled: { attribute: false },
     focusApproval: { attribute: false },
     toggled: { state: true },
     active: { state: true },
@@ -39,6 +41,8 @@ export class TurnRail extends LitElement {
   declare sessions: SessionState[];
   declare turn: number | null;
   declare asks: Approval[];
+  /** Requests of the session that no longer wait. */
+  declare settled: Approval[];
   declare focusApproval: string | undefined;
   declare toggled: ReadonlySet<string>;
   /** Key of the row that has the tab stop. */
@@ -50,6 +54,7 @@ export class TurnRail extends LitElement {
 
   constructor() {
     super();
+    this.settled = [];
     this.toggled = new Set();
     this.active = undefined;
     this.now = Date.now();
@@ -141,13 +146,14 @@ export class TurnRail extends LitElement {
     const selected = turn.id === this.turn;
     const asking = asks.length > 0;
     const title = titleOf(turn);
+    const settled = this.settled.filter((each) => each.turn === turn.id);
     return html`
       <div
         class="item ${selected ? 'selected' : ''} ${row.aside ? 'aside' : ''}"
         role="treeitem"
         aria-level=${aside ? 2 : 1}
         aria-selected=${selected}
-        aria-label=${spokenTurn(turn, asking) + (row.aside ? `, ${t('set aside')}` : '')}
+        aria-label=${spokenTurn(turn, asking, settled) + (row.aside ? `, ${t('set aside')}` : '')}
         aria-current=${row.head && !asking ? 'step' : nothing}
         tabindex=${this.active === row.key ? 0 : -1}
         data-turn=${turn.id}
@@ -165,7 +171,7 @@ export class TurnRail extends LitElement {
             >
             ${failed(turn) ? html`<span class="error small end">${failureWords(turn)}</span>` : nothing}
           </div>
-          <div class="facts small muted">${this.#facts(turn, asks)}</div>
+          <div class="facts small muted">${this.#facts(turn, asks, settled)}</div>
         </div>
       </div>
       ${asks.map(
@@ -182,13 +188,13 @@ export class TurnRail extends LitElement {
     `;
   }
 
-  #facts(turn: Turn, asks: Approval[]): TemplateResult | TemplateResult[] {
+  #facts(turn: Turn, asks: Approval[], settled: Approval[]): TemplateResult | TemplateResult[] {
     const ask = asks[0];
     if (ask) return html`<span>${t('waiting {0}', formatClock(this.now - ask.askedAt))}</span>`;
     if (turn.state !== 'closed')
       return html`<span>${turn.state === 'closing' ? t('keeping what changed…') : t('working…')}</span>`;
     if (turn.kind === 'start') return html`<span>${t('where the session began')}</span>`;
-    return factsOf(turn).map(
+    return [...factsOf(turn), ...settled.map(answerFact)].map(
       (fact) => html`<span class=${fact.tone ?? ''} title=${fact.spoken ?? nothing}>${fact.text}</span>`,
     );
   }

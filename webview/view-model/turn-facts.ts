@@ -3,7 +3,14 @@
  * no meaning is left to colour: every fact has its own words for a screen reader.
  */
 
-import type { EffectClass, Executed, Survivor, ToolCall, Turn } from '../../host-helper/protocol/state.ts';
+import type {
+  Approval,
+  EffectClass,
+  Executed,
+  Survivor,
+  ToolCall,
+  Turn,
+} from '../../host-helper/protocol/state.ts';
 import { t } from '../text.ts';
 import { baseName, formatBytes, formatCount, formatDuration } from './format.ts';
 
@@ -173,6 +180,28 @@ export function factsOf(turn: Turn): Fact[] {
   return facts;
 }
 
+/** What became of a request of this turn: `git push denied`. */
+export function answerFact(approval: Approval): Fact {
+  const { subject } = approval;
+  const what =
+    subject.kind === 'exec'
+      ? [baseName(subject.program), subject.argv[1]].filter(Boolean).join(' ')
+      : subject.host;
+  switch (approval.state) {
+    case 'allowed':
+      return {
+        text: approval.scope === 'session' ? t('{0} allowed for the session', what) : t('{0} allowed', what),
+      };
+    case 'denied':
+      return { text: t('{0} denied', what), tone: 'caution' };
+    case 'expired':
+      return { text: t('{0} denied: nobody answered', what), tone: 'caution' };
+    case 'withdrawn':
+    case 'pending':
+      return { text: t('{0} not answered', what) };
+  }
+}
+
 /** `1.1 MB · 210 ms hidden`, `3 KB · held 12 ms`; empty for a turn that stored nothing. */
 export function costOf(turn: Turn): string {
   const checkpoint = turn.checkpoint;
@@ -200,7 +229,7 @@ export function restorable(turn: Turn): boolean {
 }
 
 /** One sentence for a screen reader: number, title, facts, failure. */
-export function spokenTurn(turn: Turn, asking: boolean): string {
+export function spokenTurn(turn: Turn, asking: boolean, settled: Approval[] = []): string {
   const parts = [t('Turn {0}', turn.id), titleText(turn)];
   if (asking) parts.push(t('waiting for you'));
   else if (turn.state !== 'closed') parts.push(t('working'));
@@ -210,6 +239,7 @@ export function spokenTurn(turn: Turn, asking: boolean): string {
       .filter((fact) => fact.text !== t('nothing to keep'))
       .map((fact) => fact.spoken ?? fact.text),
   );
+  parts.push(...settled.map((each) => answerFact(each).text));
   if (failed(turn)) parts.push(t('failed'));
   return parts.join(', ');
 }
