@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import { startCodeServer, type CodeServer } from '../../host-helper/demo/code-server.ts';
+import { TurntableError } from '../../host-helper/protocol/errors.ts';
 import { makeFolder, type Folder } from './fixture/folder.ts';
 import { FixtureHelper } from './fixture/helper.ts';
 import { recordedState } from './fixture/session.ts';
@@ -88,6 +89,26 @@ describe('without a helper', { skip: missing() ?? false }, () => {
       await using again = new FixtureHelper({ socketPath: folder.socketPath, workspace: folder.workspace });
       await again.listening;
       await frame.locator('.lost').waitFor({ state: 'detached', timeout: 40_000 });
+    }));
+
+  test('not permitted: says whom the helper serves and offers to join', () =>
+    inWindow('not-permitted', async (page) => {
+      await using helper = new FixtureHelper({
+        socketPath: folder.socketPath,
+        workspace: folder.workspace,
+        refuse: new TurntableError(
+          'notPermitted',
+          'You are not in the group turntable, which this helper serves.',
+        ),
+      });
+      await helper.listening;
+      const frame = await openTimeline(page);
+      await frame
+        .getByRole('heading', { name: 'You may not talk to the helper' })
+        .waitFor({ timeout: 40_000 });
+      await frame.getByText('not in the group turntable').waitFor();
+      await frame.getByText('usermod -aG turntable').waitFor();
+      await frame.getByRole('button', { name: 'Join the group' }).waitFor();
     }));
 
   test('another version: says which side to update and offers to restart', () =>
