@@ -48,7 +48,7 @@ describe('with the real helper', { skip: reason ?? false }, () => {
   before(async () => {
     // With a key in the environment the agent would talk to a real model.
     process.env = Object.fromEntries(
-      Object.entries(process.env).filter(([name]) => !providerVariables.includes(name)),
+      Object.entries(process.env).filter(([name]) => !providerVariables.has(name)),
     );
     // Not the system's temporary directory: a tmpfs cannot hold what overlayfs writes into uppers on every kernel.
     directory = await mkdtemp('/var/tmp/turntable-test-');
