@@ -242,20 +242,27 @@ export class SessionRegistry {
     return `session ${session.id} is stopped at turn ${session.record.head}${interrupted ? ', where it was before a rewind that was interrupted' : ''}`;
   }
 
-  /** The helper goes down: sessions end with it, or stay for the next helper. */
+  /** The helper goes down: sessions end with it, or stay for the next helper. One that does not end in order holds up no other. */
   async close(endSessions: boolean): Promise<void> {
-    await Promise.allSettled(
-      this.all.map(async (session) => {
-        if (!session.hasRuntime || !session.runtime.up) return;
-        if (endSessions) await this.stop(session.id);
-        else await session.runtime.detach();
-      }),
+    await this.#ofEach('end in order', async (session) => {
+      if (!session.hasRuntime || !session.runtime.up) return;
+      if (endSessions) await this.stop(session.id);
+      else await session.runtime.detach();
+    });
+    if (!endSessions) return;
+    await this.#ofEach('let go of its mounts', async (session) => {
+      if (session.hasRuntime) await session.runtime.sandbox.stop();
+    });
+  }
+
+  async #ofEach(what: string, action: (session: Session) => Promise<void>): Promise<void> {
+    await Promise.all(
+      this.all.map((session) =>
+        action(session).catch((error: unknown) =>
+          session.logger.error(`the session did not ${what}`, { error }),
+        ),
+      ),
     );
-    if (endSessions) {
-      await Promise.allSettled(
-        this.all.filter((session) => session.hasRuntime).map((session) => session.runtime.sandbox.stop()),
-      );
-    }
   }
 
   /** Policy for the sentry's questions: finds the session a question belongs to. */
