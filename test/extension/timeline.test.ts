@@ -324,6 +324,7 @@ describe('the timeline', { skip: reason ?? false }, () => {
           '.item[data-turn="11"] .facts',
           '.item.selected .facts',
           'turntable-ask-card h3',
+          '.item .error',
           '.summary',
         ]) {
           const ratio = await frame.locator(selector).first().evaluate(contrast);
@@ -336,7 +337,12 @@ describe('the timeline', { skip: reason ?? false }, () => {
 
 /** The contrast of an element's text against what lies behind it (WCAG), computed in the page. */
 function contrast(element: Element): number {
-  const parse = (colour: string): number[] => (colour.match(/[\d.]+/g) ?? []).map(Number);
+  const parse = (colour: string): number[] => {
+    const [red = 0, green = 0, blue = 0, ...alpha] = (colour.match(/[\d.]+/g) ?? []).map(Number);
+    // A mixed colour is told in parts of one.
+    const scale = colour.startsWith('color(') ? 255 : 1;
+    return [red * scale, green * scale, blue * scale, ...alpha];
+  };
   const over = (top: number[], below: number[]): number[] => {
     const alpha = top[3] ?? 1;
     return [0, 1, 2].map((at) => (top[at] ?? 0) * alpha + (below[at] ?? 0) * (1 - alpha));

@@ -24,7 +24,8 @@ export const theme = css`
     --tt-ok: var(--vscode-charts-green);
     --tt-added: var(--vscode-gitDecoration-addedResourceForeground);
     --tt-removed: var(--vscode-gitDecoration-deletedResourceForeground);
-    --tt-error: var(--vscode-errorForeground);
+    /* Themes choose it for large marks: as small text it needs some of the text's own colour to stand out. */
+    --tt-error: color-mix(in srgb, var(--vscode-errorForeground) 65%, var(--vscode-foreground));
     --tt-caution: var(--vscode-editorWarning-foreground);
     --tt-mono: var(--vscode-editor-font-family);
     color: var(--tt-text);

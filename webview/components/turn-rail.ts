@@ -255,7 +255,8 @@ export class TurnRail extends LitElement {
 
   #branch(row: Extract<RailRow, { kind: 'branch' }>, later: boolean, index: number): TemplateResult {
     const { session } = row;
-    const own = session.turns.filter((turn) => turn.kind !== 'start').length;
+    // What it shares with its origin is not its own work.
+    const own = session.turns.filter((turn) => turn.id > row.from).length;
     const words = own === 1 ? t('branch · 1 turn') : t('branch · {0} turns', own);
     const state =
       session.agent.status === 'finished'
