@@ -302,6 +302,46 @@ test('a store through a shared mapping is never taken for nothing', options, asy
   assert.ok((numbers[1] ?? 0) > (numbers[0] ?? 0), numbers.join());
 });
 
+test(
+  'a sandbox that ends under a command keeps what it had written, and is resumed with it',
+  options,
+  async (context) => {
+    const fixture = await HelperFixture.shared(context);
+    const session = await fixture.start();
+    const watched = await fixture.watch();
+    const running = fixture.exec(session, 'echo kept > a; touch ready; sleep 60');
+    await appears(join(watched.subscription.state.sessions[session]?.mount ?? '', 'ready'));
+    process.kill(await supervisorOf(session), 'SIGKILL');
+    await running;
+    const failed = await watched.until('the session to fail', 20_000, (state) => {
+      const found = state.sessions[session];
+      return found?.status === 'failed' ? found : undefined;
+    });
+    assert.match(failed.detail ?? '', /session resume/);
+    assert.deepEqual(
+      failed.turns.map((turn) => [turn.state, turn.checkpoint?.restorable]),
+      [
+        ['closed', true],
+        ['closed', true],
+      ],
+    );
+    await fixture.client.request('session/resume', { sessionId: session });
+    assert.equal(await fixture.output(session, 'cat a'), 'kept\n');
+  },
+);
+
+/** Host pid of the first process of a session's sandbox. */
+async function supervisorOf(session: string): Promise<number> {
+  for (const pid of await readdir('/proc')) {
+    if (!/^\d+$/.test(pid)) continue;
+    const cgroup = await readFile(`/proc/${pid}/cgroup`, 'utf8').catch(() => '');
+    if (!cgroup.includes(session)) continue;
+    const argv = (await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '')).split('\0');
+    if (argv[1] === 'init') return Number(pid);
+  }
+  return assert.fail('the sandbox has no first process');
+}
+
 async function appears(path: string): Promise<void> {
   for (let tries = 0; tries < 400; tries++) {
     if (

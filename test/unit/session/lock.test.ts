@@ -23,3 +23,24 @@ test('work that fails lets the next one go on', async () => {
   await assert.rejects(lock.run(() => Promise.reject(new Error('no'))));
   assert.equal(await lock.run(() => Promise.resolve(7)), 7);
 });
+
+test('a closed lock lets nobody in, not even those that waited, and whoever holds it finishes', async () => {
+  const lock = new Lock();
+  const gate = Promise.withResolvers<undefined>();
+  const held = Promise.withResolvers<undefined>();
+  const holder = lock.run(async () => {
+    held.resolve(undefined);
+    await gate.promise;
+    return 'done';
+  });
+  const waiting = assert.rejects(
+    lock.run(() => Promise.resolve()),
+    /gone/,
+  );
+  await held.promise;
+  lock.close(new Error('gone'));
+  gate.resolve(undefined);
+  assert.equal(await holder, 'done');
+  await waiting;
+  assert.equal(lock.busy, false);
+});
