@@ -49,17 +49,25 @@ export class SessionRegistry {
     this.#mustHaveRoom();
     const workspace = await checkedWorkspace(request.workspace);
     const env = request.env ?? {};
+    const keyless = request.upstream === undefined && !hasKey(env) && !hasKey(process.env);
     const record: SessionRecord = {
       id: newId('s'),
       title: request.title ?? request.prompt?.split('\n')[0]?.slice(0, 80) ?? basename(workspace),
       workspace,
       home: sandboxHome,
       agent: { name: request.agent, status: request.agent === 'none' ? 'none' : 'starting' },
-      upstream: request.upstream ?? (hasKey(env) || hasKey(process.env) ? 'keys' : 'scripted'),
+      upstream: request.upstream ?? (keyless ? 'scripted' : 'keys'),
       createdAt: Date.now(),
       head: 0,
       status: 'running',
-      degraded: this.#degraded(),
+      degraded: [
+        ...this.#degraded(),
+        ...(keyless && request.agent !== 'none'
+          ? [
+              `No API key is set, so the scripted sample model answers: start the helper with one of ${keyNames.join(', ')}.`,
+            ]
+          : []),
+      ],
       furniture: [],
     };
     const session = new Session(this.#parts, record, env);
