@@ -13,6 +13,7 @@ import { codeServerMissing, startCodeServer } from './code-server.ts';
 import { writeCliLauncher } from './cli-launcher.ts';
 import { HelperProcess, productRoot } from './helper-process.ts';
 import { createSampleRepository } from './sample-repository.ts';
+import { onlyRun } from './only-run.ts';
 import { samplePrompt, sampleTitle } from './sample-script.ts';
 import { watchState } from './sample-session.ts';
 
@@ -30,6 +31,7 @@ export async function runInEditor(options: EditorOptions): Promise<number> {
   const workspace = join(directory, 'shop');
   const state = join(directory, 'state');
   await mkdir(directory, { recursive: true });
+  await using _only = await onlyRun(directory);
   if (!existsSync(join(workspace, '.git'))) {
     await mkdir(workspace, { recursive: true });
     await createSampleRepository(workspace);

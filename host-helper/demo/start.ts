@@ -31,6 +31,12 @@ if (values.help) {
   process.exit(0);
 }
 
+const port = values.port === undefined ? undefined : Number(values.port);
+if (port !== undefined && !(Number.isInteger(port) && port > 0 && port < 65_536)) {
+  process.stderr.write(`--port ${values.port ?? ''}: a number from 1 to 65535 is wanted\n`);
+  process.exit(2);
+}
+
 if (process.getuid?.() !== 0) {
   process.stderr.write(
     'The host helper needs root: it is started through sudo, which may ask for your password.\n',
@@ -57,7 +63,10 @@ if (values.once) {
     ),
     agent: values.agent,
     upstream: values.upstream,
-    port: values.port === undefined ? undefined : Number.parseInt(values.port, 10),
+    port,
+  }).catch((error: unknown) => {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 1;
   });
 }
 
