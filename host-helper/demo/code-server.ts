@@ -72,7 +72,7 @@ export async function startCodeServer(options: CodeServerOptions): Promise<CodeS
     spawn(node, [entry, ...dirs, '--install-extension', vsix], { env, stdio: ['ignore', 'pipe', 'pipe'] }),
   );
 
-  const port = options.port ?? (await freePort());
+  const port = await freePort(options.port);
   const server = spawn(
     node,
     [
@@ -134,9 +134,16 @@ async function writeSettings(home: string, settings: Record<string, unknown>): P
   }
 }
 
-async function freePort(): Promise<number> {
+/** The wanted port, or any. Throws when somebody else has it: their answers would be taken for ours. */
+async function freePort(wanted = 0): Promise<number> {
   const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
+  await new Promise<void>((resolve, reject) =>
+    probe
+      .once('error', (cause) =>
+        reject(new Error(`Port ${wanted} cannot be used (${cause.message}): choose another.`, { cause })),
+      )
+      .listen(wanted, '127.0.0.1', resolve),
+  );
   const address = probe.address();
   await new Promise((resolve) => probe.close(resolve));
   if (address === null || typeof address === 'string') throw new Error('no port to be had');
