@@ -42,6 +42,8 @@ export class ShadowGit {
   async init(): Promise<void> {
     await run('git', ['init', '-q', '--bare', this.#gitDirectory]);
     await this.#git('config', 'core.bare', 'false');
+    // Its housekeeping runs beside the next commits; leaving it out flatters the peer, never us.
+    await this.#git('config', 'gc.auto', '0');
     await this.commit();
   }
 
