@@ -5,6 +5,7 @@
 
 import type { IncomingHttpHeaders, OutgoingHttpHeaders } from 'node:http';
 import { isIP } from 'node:net';
+import { hopByHopHeaders } from '../hop-by-hop.ts';
 
 export interface Target {
   /** Lower case, no brackets, no trailing dot: a name or an address. */
@@ -70,19 +71,8 @@ function normaliseHost(text: string): string | undefined {
   return host;
 }
 
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'forwarded',
-  'via',
-]);
+/** Also the ones that would tell of this hop. */
+const hopByHop = new Set<string>([...hopByHopHeaders, 'forwarded', 'via']);
 
 /** Headers that concern the next hop too; those that `Connection` names, and all about proxies, stay here (RFC 9110, 7.6.1). */
 export function forwardableHeaders(headers: IncomingHttpHeaders): OutgoingHttpHeaders {

@@ -6,25 +6,15 @@
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 
 import type { Upstream, WireFormat } from './model-endpoint.ts';
+import { hopByHopHeaders } from '../hop-by-hop.ts';
 
 /** The key that agents in a sandbox are given. Never a secret. */
 export const placeholderKey = 'turntable-placeholder';
 
 const credentialHeaders = ['authorization', 'x-api-key', 'x-goog-api-key', 'api-key'];
 
-/** Headers that belong to one connection (RFC 9110 §7.6.1), and `expect`, which was answered already. */
-const hopByHop = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-authenticate',
-  'proxy-authorization',
-  'proxy-connection',
-  'te',
-  'trailer',
-  'transfer-encoding',
-  'upgrade',
-  'expect',
-]);
+/** Also `expect`, which was answered already. */
+const hopByHop = new Set<string>([...hopByHopHeaders, 'expect']);
 
 /** Joins the base URL and the request's path. A base that already ends in the path's version (`…/v1`) is not doubled. */
 export function upstreamUrl(baseUrl: string, path: string, query: string, ownKeys: boolean): URL {

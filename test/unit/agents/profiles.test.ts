@@ -51,7 +51,7 @@ for (const [name, each] of agentProfiles) {
     const isState = agentStatePredicate(each, home);
     for (const file of each.prepareHome({ home, modelUrl }))
       assert.ok(isState(join(home, file.path)), file.path);
-    for (const path of [home, '/work/app/src/index.ts', '/usr/local/bin/tool', '/tmp', `${home}/.bashrc`]) {
+    for (const path of [home, '/code/app/src/index.ts', '/usr/local/bin/tool', '/tmp', `${home}/.bashrc`]) {
       assert.equal(isState(path), false, path);
     }
   });

@@ -93,7 +93,7 @@ describe('what the default rules ask about', () => {
     [
       'git named by a #! line',
       'git-push',
-      '/work/release',
+      '/code/release',
       'release',
       { interpreter: { program: '/usr/bin/git', argument: 'push' } },
     ],
@@ -245,7 +245,7 @@ describe('what the default rules let pass', () => {
 
   it('cannot recognise a copy of git under another name, and the documents say so', () => {
     // The network it needs is asked about by the egress proxy; this test keeps the limit known.
-    assert.equal(decide('/work/foo', 'foo push').effect, 'allow');
+    assert.equal(decide('/code/foo', 'foo push').effect, 'allow');
   });
 });
 
@@ -282,17 +282,17 @@ describe('what may be remembered', () => {
   });
 
   it('remembers a script that no rule names, for its interpreter is fixed by the file', () => {
-    assert.equal(plain('/work/node_modules/typescript/bin/tsc', { interpreter: node }), true);
-    assert.equal(plain('/work/x', { interpreter: { program: '/usr/bin/env', argument: 'node' } }), true);
+    assert.equal(plain('/code/node_modules/typescript/bin/tsc', { interpreter: node }), true);
+    assert.equal(plain('/code/x', { interpreter: { program: '/usr/bin/env', argument: 'node' } }), true);
   });
 
   it('does not remember a script whose #! line leaves the interpreter open', () => {
     assert.equal(
-      plain('/work/x', { interpreter: { program: '/usr/bin/python3', argument: '-mtwine' } }),
+      plain('/code/x', { interpreter: { program: '/usr/bin/python3', argument: '-mtwine' } }),
       false,
     );
-    assert.equal(plain('/work/x', { interpreter: { program: '/bin/busybox', argument: undefined } }), false);
-    assert.equal(plain('/work/x', { interpreter: { program: '/usr/bin/git', argument: undefined } }), false);
+    assert.equal(plain('/code/x', { interpreter: { program: '/bin/busybox', argument: undefined } }), false);
+    assert.equal(plain('/code/x', { interpreter: { program: '/usr/bin/git', argument: undefined } }), false);
   });
 
   it('remembers no interpreter that a rule of the person might be run by', () => {
@@ -365,7 +365,7 @@ describe('rules of the person', () => {
   it('do not let a script lend its allowed name to the interpreter line', () => {
     const policy = policyOf(rule('deploy-ok', 'allow', ['deploy']));
     assert.equal(
-      decide('/work/deploy', 'deploy', { interpreter: { program: '/usr/bin/git', argument: 'push' } }, policy)
+      decide('/code/deploy', 'deploy', { interpreter: { program: '/usr/bin/git', argument: 'push' } }, policy)
         .effect,
       'ask',
     );
@@ -412,7 +412,7 @@ describe('what a grant for a session covers', () => {
     assert.notEqual(shown, key('git push --force origin main'));
     assert.notEqual(shown, key('git -c remote.origin.url=evil push origin main'));
     assert.notEqual(shown, key('git push origin main', { cwd: '/other' }));
-    assert.notEqual(shown, key('git push origin main', { program: '/work/git' }));
+    assert.notEqual(shown, key('git push origin main', { program: '/code/git' }));
     assert.notEqual(shown, key('git-push push origin main'));
   });
 });
