@@ -39,6 +39,8 @@ export const errorCodes = {
   notPermitted: 1309,
   cancelled: 1310,
   timedOut: 1311,
+  /** The state directory has no room left by its quota. */
+  quotaExceeded: 1320,
 } as const;
 
 export type ErrorName = keyof typeof errorCodes;

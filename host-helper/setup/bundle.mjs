@@ -15,6 +15,7 @@ const require = turntableCreateRequire(import.meta.url);`;
 
 const entries = [
   { from: 'host-helper/main.ts', to: 'dist/helper.js' },
+  { from: 'host-helper/store/image-thread-entry.ts', to: 'dist/image-thread.js' },
   { from: 'host-helper/cli/main.ts', to: 'dist/turntable.js' },
 ];
 

@@ -6,7 +6,8 @@
 import { TurntableError } from '../protocol/errors.ts';
 import type { TrackedRoot } from '../sandbox/sandbox.ts';
 import { keptBaseBytes, manifestLine, readManifest, workspaceRootName } from './base-record.ts';
-import { hexOf, type ChunkStore } from './chunks.ts';
+import type { ChunkStore } from './chunks.ts';
+import { hexOf } from './chunk-reader.ts';
 import { readContent } from './contents.ts';
 import {
   baseOf,

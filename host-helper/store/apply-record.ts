@@ -2,7 +2,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
-import { hexOf } from './chunks.ts';
+import { hexOf } from './chunk-reader.ts';
 import { inTransaction } from './database.ts';
 
 const stateSchema = z.object({

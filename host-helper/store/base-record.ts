@@ -4,7 +4,7 @@
  */
 
 import type { ChunkBatch } from './chunks.ts';
-import { hashOf, hexOf } from './chunks.ts';
+import { hashOf, hexOf } from './chunk-reader.ts';
 import { storeLarge } from './contents.ts';
 import {
   isDirectory,

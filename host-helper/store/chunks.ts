@@ -6,24 +6,15 @@
  * rubbish and goes at the next start. Space is given back the other way round: rows first, then holes are punched.
  */
 
-import { hash as digest } from 'node:crypto';
-import {
-  closeSync,
-  fsync,
-  fsyncSync,
-  openSync,
-  readdirSync,
-  readSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, fsync, fsyncSync, openSync, readdirSync, statSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
 import { TurntableError } from '../protocol/errors.ts';
-import { damaged, diskFull, inTransaction } from './database.ts';
+import { ChunkReader, hashOf, packPath, rawCodec, zstdCodec, type ChunkHash } from './chunk-reader.ts';
+import { diskFull, inTransaction, withoutSync } from './database.ts';
+import { noQuota, type Quota } from './quota.ts';
 import type { TreeWorker } from './treefs.ts';
 
 const compressAsync = promisify(zstdCompress);
@@ -35,10 +26,8 @@ export const rowBytes = 32 << 10;
 const pendingRowBytes = 8 << 20;
 const compressFromBytes = 256;
 
-/** SHA-256, as latin1 text of 32 characters: compares and maps quickly. */
-export type ChunkHash = string;
-
-interface PendingChunk {
+/** A content that is about to get a row. Without `data` it lies in a pack. */
+export interface PendingChunk {
   readonly hash: ChunkHash;
   readonly codec: number;
   readonly size: number;
@@ -47,71 +36,44 @@ interface PendingChunk {
   readonly stored: number;
 }
 
-interface Located {
-  readonly codec: number;
-  readonly size: number;
-  readonly data: Uint8Array | undefined;
-  readonly pack: number | undefined;
-  readonly offset: number;
-  readonly stored: number;
+/** What a sweep must spare: by hash, and by row (a bit each). */
+export interface Marked {
+  readonly hashes: ReadonlySet<ChunkHash>;
+  readonly rows: Uint8Array;
 }
 
-export function hashOf(data: Uint8Array): ChunkHash {
-  return digest('sha256', data, 'buffer').toString('latin1');
-}
-
-export function hexOf(hash: ChunkHash): string {
-  return Buffer.from(hash, 'latin1').toString('hex');
-}
-
-export class ChunkStore {
+export class ChunkStore extends ChunkReader {
   readonly #database: DatabaseSync;
   readonly #directory: string;
   readonly #worker: TreeWorker;
-  readonly #exists: StatementSync;
-  readonly #find: StatementSync;
   readonly #insert: StatementSync;
-  readonly #openPacks = new Map<number, number>();
+  readonly #replace: StatementSync;
   readonly #packsInUse = new Set<number>();
   #nextPack: number;
+  #holds = 0;
+  #released = Promise.withResolvers<undefined>();
+  readonly #quota: Quota;
+  /** What has been added since the start. */
+  addedBytes = 0;
   readonly #batches = new Set<ChunkBatch>();
   /** While `sweep` runs: what batches that ended since it began rely on, which must not go. */
   #touched: Set<ChunkHash> | undefined;
 
-  constructor(database: DatabaseSync, directory: string, worker: TreeWorker) {
+  constructor(database: DatabaseSync, directory: string, worker: TreeWorker, quota: Quota = noQuota) {
+    super(database, directory);
     this.#database = database;
     this.#directory = directory;
     this.#worker = worker;
-    this.#exists = database.prepare('SELECT 1 FROM chunk WHERE hash = ?');
-    this.#find = database.prepare('SELECT codec, size, data, pack, offset, stored FROM chunk WHERE hash = ?');
+    this.#quota = quota;
     this.#insert = database.prepare(
       'INSERT OR IGNORE INTO chunk (hash, codec, size, data, pack, offset, stored) VALUES (?, ?, ?, ?, ?, ?, ?)',
     );
-    this.#nextPack = 1 + Math.max(0, ...this.#packFiles());
-  }
-
-  has(hash: ChunkHash): boolean {
-    return this.#exists.get(Buffer.from(hash, 'latin1')) !== undefined;
-  }
-
-  /** Throws `storeDamaged` when the content is missing or is not what its hash says. */
-  get(hash: ChunkHash): Buffer {
-    const found = this.#locate(hash);
-    if (!found) throw damaged(`The content ${hexOf(hash).slice(0, 12)}… is missing from the store`);
-    let stored: Buffer;
-    if (found.data) stored = Buffer.from(found.data.buffer, found.data.byteOffset, found.data.byteLength);
-    else if (found.pack !== undefined) stored = this.#readPack(found.pack, found.offset, found.stored);
-    else throw damaged(`The content ${hexOf(hash).slice(0, 12)}… has no place`);
-    let data: Buffer;
-    try {
-      data = found.codec === 1 ? zstdDecompressSync(stored, { maxOutputLength: found.size + 1 }) : stored;
-    } catch (error) {
-      throw damaged(`The content ${hexOf(hash).slice(0, 12)}… cannot be unpacked`, error);
-    }
-    if (data.length !== found.size || hashOf(data) !== hash) {
-      throw damaged(`The content ${hexOf(hash).slice(0, 12)}… is not what its hash says`);
-    }
-    return data;
+    this.#replace = database.prepare(
+      'UPDATE chunk SET codec = ?, size = ?, data = ?, pack = ?, offset = ?, stored = ? WHERE hash = ?',
+    );
+    // Above every number a row knows, too: a lost pack's must not come back with other contents.
+    const rows = database.prepare('SELECT MAX(pack) AS last FROM chunk').get();
+    this.#nextPack = 1 + Math.max(0, Number(rows?.['last'] ?? 0), ...this.#packFiles());
   }
 
   /** Collects new contents; nothing counts before `commit`. */
@@ -142,46 +104,89 @@ export class ChunkStore {
   /** For ChunkBatch only: rows and `extra` in one transaction. */
   insertAll(chunks: Iterable<PendingChunk>, pack: number | undefined, extra: () => void): void {
     inTransaction(this.#database, () => {
-      for (const chunk of chunks) {
-        const inPack = chunk.data === undefined;
-        this.#insert.run(
-          Buffer.from(chunk.hash, 'latin1'),
-          chunk.codec,
-          chunk.size,
-          chunk.data ?? null,
-          inPack ? (pack ?? null) : null,
-          inPack ? chunk.offset : null,
-          chunk.stored,
-        );
-      }
+      for (const chunk of chunks) this.#insertOne(chunk, pack);
       extra();
     });
   }
 
-  /** Removes every chunk that is not `live`, in small steps so that captures go on meanwhile. Returns freed bytes. */
-  async sweep(mark: () => Promise<ReadonlySet<ChunkHash>>): Promise<number> {
+  /** Nothing is swept until it is disposed: for a reader beside the store, which relies on what it finds there. */
+  holdSweep(): Disposable {
+    this.#holds++;
+    return {
+      [Symbol.dispose]: () => {
+        if (--this.#holds > 0) return;
+        this.#released.resolve(undefined);
+        this.#released = Promise.withResolvers();
+      },
+    };
+  }
+
+  /**
+   * Makes contents of a pack that is durable already count, some rows at a time so that other work goes on; until something
+   * names them the next sweep would take them, so hold it. They are durable themselves with the next transaction of anybody.
+   */
+  async insertPacked(chunks: readonly PendingChunk[], pack: number): Promise<void> {
+    const rowsAtOnce = 500;
+    for (let at = 0; at < chunks.length; at += rowsAtOnce) {
+      withoutSync(this.#database, () => {
+        this.insertAll(chunks.slice(at, at + rowsAtOnce), pack, () => {});
+      });
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+  }
+
+  /** A sweep that runs must spare these: something that it did not see when it began names them now. */
+  spare(hashes: () => Iterable<ChunkHash>): void {
+    if (this.#touched) for (const hash of hashes()) this.#touched.add(hash);
+  }
+
+  /** The highest row there is. */
+  get lastRow(): number {
+    return Number(this.#database.prepare('SELECT MAX(rowid) AS last FROM chunk').get()?.['last'] ?? 0);
+  }
+
+  /**
+   * Removes every chunk that is not marked, in small steps so that captures go on meanwhile. Returns freed bytes; with `dryRun`
+   * removes nothing and returns what it would free. One at a time: a second one returns 0 at once.
+   */
+  async sweep(
+    mark: (lastRow: number) => Promise<Marked>,
+    options: { readonly dryRun?: boolean; readonly onProgress?: (fraction: number) => void } = {},
+  ): Promise<number> {
     if (this.#touched) return 0;
     this.#touched = new Set();
     let freed = 0;
+    const groups = new Set<string>();
     const changedPacks = new Set<number>();
     try {
-      const live = await mark();
+      const { lastRow } = this;
+      const { hashes, rows: marked } = await mark(lastRow);
+      // Downwards: a page list goes before the pages it names, so that who finds the list finds the pages.
       const page = this.#database.prepare(
-        'SELECT rowid AS id, hash, pack, stored FROM chunk WHERE rowid > ? ORDER BY rowid LIMIT 2000',
+        'SELECT rowid AS id, hash, pack, offset, stored FROM chunk WHERE rowid < ? ORDER BY rowid DESC LIMIT 2000',
       );
       const remove = this.#database.prepare('DELETE FROM chunk WHERE rowid = ?');
-      for (let after = 0; ;) {
-        const rows = page.all(after);
+      for (let before = lastRow + 1; ;) {
+        while (this.#holds > 0) await this.#released.promise;
+        const rows = page.all(before);
         if (rows.length === 0) break;
+        options.onProgress?.(1 - before / (lastRow + 1));
         inTransaction(this.#database, () => {
           for (const row of rows) {
-            after = Number(row['id']);
-            if (!(row['hash'] instanceof Uint8Array)) continue;
+            const id = (before = Number(row['id']));
+            if (!(row['hash'] instanceof Uint8Array) || isSet(marked, id)) continue;
             const hash = Buffer.from(row['hash']).toString('latin1');
-            if (live.has(hash) || this.#touched?.has(hash) || this.#reliedOn(hash)) continue;
-            remove.run(after);
-            freed += Number(row['stored']);
-            if (row['pack'] !== null) changedPacks.add(Number(row['pack']));
+            if (hashes.has(hash) || this.#touched?.has(hash) || this.#reliedOn(hash)) continue;
+            if (options.dryRun) {
+              // Pages of one group share their place; it is given back when the last of them goes.
+              const place = row['pack'] === null ? '' : `${Number(row['pack'])}:${Number(row['offset'])}`;
+              if (place === '' || !groups.has(place)) freed += Number(row['stored']);
+              if (place !== '') groups.add(place);
+              continue;
+            }
+            remove.run(id);
+            if (row['pack'] === null) freed += Number(row['stored']);
+            else changedPacks.add(Number(row['pack']));
           }
         });
         await new Promise((resolve) => setImmediate(resolve));
@@ -189,35 +194,64 @@ export class ChunkStore {
     } finally {
       this.#touched = undefined;
     }
-    for (const pack of changedPacks) await this.#shrinkPack(pack);
+    for (const pack of changedPacks) freed += await this.#shrinkPack(pack);
     return freed;
   }
 
-  /** At start: packs that no row needs go (a capture that never committed); a pack that is too short is damage. */
+  /** At start: packs that no row needs go (a capture that never committed). One that is missing or too short is lost: see `lostPacks`. */
   checkPacks(): void {
     const needed = new Map<number, number>();
-    const rows = this.#database
-      .prepare('SELECT pack, MAX(offset) AS last FROM chunk WHERE pack IS NOT NULL GROUP BY pack')
-      .all();
-    const at = this.#database.prepare(
+    // Each by its place in the index: a look at every row would take long.
+    const next = this.#database.prepare('SELECT pack FROM chunk WHERE pack > ? ORDER BY pack LIMIT 1');
+    const last = this.#database.prepare('SELECT MAX(offset) AS last FROM chunk WHERE pack = ?');
+    const end = this.#database.prepare(
       'SELECT MAX(offset + stored) AS end FROM chunk WHERE pack = ? AND offset = ?',
     );
-    for (const row of rows) {
-      const end = at.get(Number(row['pack']), Number(row['last']));
-      needed.set(Number(row['pack']), Number(end?.['end'] ?? 0));
+    for (let row = next.get(-1); row; row = next.get(Number(row['pack']))) {
+      const pack = Number(row['pack']);
+      needed.set(pack, Number(end.get(pack, Number(last.get(pack)?.['last']))?.['end'] ?? 0));
     }
     const present = new Set(this.#packFiles());
-    for (const [pack, end] of needed) {
-      if (!present.has(pack)) throw damaged(`The pack ${this.#packPath(pack)} is missing`);
-      if (statSync(this.#packPath(pack)).size < end)
-        throw damaged(`The pack ${this.#packPath(pack)} is too short`);
-    }
+    const lost = new Set<number>();
+    for (const [pack, end] of needed)
+      if (!present.has(pack) || statSync(this.#packPath(pack)).size < end) lost.add(pack);
+    this.lostPacks = lost;
     for (const pack of present) if (!needed.has(pack)) unlinkSync(this.#packPath(pack));
   }
 
-  close(): void {
-    for (const descriptor of this.#openPacks.values()) closeSync(descriptor);
-    this.#openPacks.clear();
+  /** How many bytes may be added now. */
+  roomBytes(): number {
+    return this.#quota.roomBytes(this.addedBytes);
+  }
+
+  /** Why there is no room. */
+  noRoom(): TurntableError {
+    return this.#quota.refusal();
+  }
+
+  /** Nothing is known to be lost. */
+  get isWhole(): boolean {
+    const lost = 'SELECT 1 FROM chunk WHERE data IS NULL AND pack IS NULL LIMIT 1';
+    return this.lostPacks.size === 0 && this.#database.prepare(lost).get() === undefined;
+  }
+
+  /** These contents are not what they should be: their rows lose their place. */
+  forget(hashes: readonly ChunkHash[]): void {
+    const remove = this.#database.prepare(
+      'UPDATE chunk SET codec = 0, data = NULL, pack = NULL, offset = NULL, stored = 0 WHERE hash = ?',
+    );
+    inTransaction(this.#database, () => {
+      for (const hash of hashes) remove.run(Buffer.from(hash, 'latin1'));
+    });
+  }
+
+  /** Makes the names of packs durable. */
+  syncPacks(): void {
+    syncDirectory(this.#packPath(0));
+  }
+
+  packPath(id: number): string {
+    return this.#packPath(id);
   }
 
   #reliedOn(hash: ChunkHash): boolean {
@@ -225,67 +259,51 @@ export class ChunkStore {
     return false;
   }
 
-  #locate(hash: ChunkHash): Located | undefined {
-    const row = this.#find.get(Buffer.from(hash, 'latin1'));
-    if (!row) return undefined;
-    return {
-      codec: Number(row['codec']),
-      size: Number(row['size']),
-      data: row['data'] instanceof Uint8Array ? row['data'] : undefined,
-      pack: row['pack'] === null ? undefined : Number(row['pack']),
-      offset: Number(row['offset'] ?? 0),
-      stored: Number(row['stored']),
-    };
+  #insertOne(chunk: PendingChunk, pack: number | undefined): void {
+    const inPack = chunk.data === undefined;
+    const hash = Buffer.from(chunk.hash, 'latin1');
+    const place = [
+      chunk.codec,
+      chunk.size,
+      chunk.data ?? null,
+      inPack ? (pack ?? null) : null,
+      inPack ? chunk.offset : null,
+      chunk.stored,
+    ];
+    // A row whose content was lost keeps its number, but gets this place.
+    if (this.#insert.run(hash, ...place).changes === 0 && !this.has(chunk.hash))
+      this.#replace.run(...place, hash);
   }
 
-  #readPack(pack: number, offset: number, length: number): Buffer {
-    let descriptor = this.#openPacks.get(pack);
-    if (descriptor === undefined) {
-      try {
-        descriptor = openSync(this.#packPath(pack), 'r');
-      } catch (error) {
-        throw damaged(`The pack ${this.#packPath(pack)} cannot be opened`, error);
-      }
-      const mostOpen = 64;
-      if (this.#openPacks.size >= mostOpen) this.close();
-      this.#openPacks.set(pack, descriptor);
-    }
-    const data = Buffer.allocUnsafe(length);
-    let got = 0;
-    while (got < length) {
-      const n = readSync(descriptor, data, got, length - got, offset + got);
-      if (n === 0) throw damaged(`The pack ${this.#packPath(pack)} is too short`);
-      got += n;
-    }
-    return data;
-  }
-
-  async #shrinkPack(pack: number): Promise<void> {
+  /** Returns freed bytes. */
+  async #shrinkPack(pack: number): Promise<number> {
+    if (this.lostPacks.has(pack)) return 0;
     const rows = this.#database
       .prepare('SELECT offset, stored FROM chunk WHERE pack = ? ORDER BY offset')
       .all(pack);
     const path = this.#packPath(pack);
     if (rows.length === 0) {
-      const open = this.#openPacks.get(pack);
-      if (open !== undefined) closeSync(open);
-      this.#openPacks.delete(pack);
+      const { blocks } = statSync(path);
+      this.closePack(pack);
       unlinkSync(path);
-      return;
+      return blocks * 512;
     }
     const gaps: { offset: number; length: number }[] = [];
     let end = 0;
     for (const row of rows) {
       const offset = Number(row['offset']);
       if (offset > end) gaps.push({ offset: end, length: offset - end });
-      end = offset + Number(row['stored']);
+      // Pages of one group share their place.
+      end = Math.max(end, offset + Number(row['stored']));
     }
-    const size = statSync(path).size;
+    const { size, blocks } = statSync(path);
     if (size > end) gaps.push({ offset: end, length: size - end });
     await this.#worker.punch(this.#directory, `${pack}.pack`, gaps);
+    return (blocks - statSync(path).blocks) * 512;
   }
 
   #packPath(id: number): string {
-    return join(this.#directory, `${id}.pack`);
+    return packPath(this.#directory, id);
   }
 
   #packFiles(): number[] {
@@ -304,6 +322,7 @@ export class ChunkBatch implements Disposable {
   readonly #pathOf: (id: number) => string;
   readonly #pending = new Map<ChunkHash, PendingChunk>();
   readonly #maxRowBytes: number;
+  readonly #roomBytes: number;
   #rowBytes = 0;
   #pack: { readonly id: number; readonly descriptor: number; size: number; synced: number } | undefined;
   #settled = false;
@@ -314,6 +333,7 @@ export class ChunkBatch implements Disposable {
 
   constructor(store: ChunkStore, pathOf: (id: number) => string, maxRowBytes: number) {
     this.#store = store;
+    this.#roomBytes = store.roomBytes();
     this.#maxRowBytes = maxRowBytes;
     this.#pathOf = pathOf;
   }
@@ -328,7 +348,7 @@ export class ChunkBatch implements Disposable {
   pendingData(hash: ChunkHash): Buffer | undefined {
     const chunk = this.#pending.get(hash);
     if (!chunk?.data) return undefined;
-    return chunk.codec === 1 ? zstdDecompressSync(chunk.data) : chunk.data;
+    return chunk.codec === zstdCodec ? zstdDecompressSync(chunk.data) : chunk.data;
   }
 
   /** Stores a small content, synchronously. */
@@ -379,6 +399,7 @@ export class ChunkBatch implements Disposable {
     }
     this.#settled = true;
     this.#store.ended(this);
+    this.#store.addedBytes += this.bytesStored;
     if (this.#pack) {
       closeSync(this.#pack.descriptor);
       this.#store.releasePack(this.#pack.id);
@@ -397,10 +418,11 @@ export class ChunkBatch implements Disposable {
 
   #keep(hash: ChunkHash, data: Buffer, packed: Buffer): void {
     const saves = packed.length < data.length - (data.length >> 4);
-    const codec = saves ? 1 : 0;
+    const codec = saves ? zstdCodec : rawCodec;
     const stored = saves ? packed : data;
     const asRow = data.length <= rowBytes && this.#rowBytes + stored.length <= this.#maxRowBytes;
     if (asRow) this.#rowBytes += stored.length;
+    if (this.bytesStored + stored.length > this.#roomBytes) throw this.#store.noRoom();
     const offset = asRow ? 0 : this.#append(stored);
     this.relied.add(hash);
     this.#pending.set(hash, {
@@ -430,6 +452,10 @@ export class ChunkBatch implements Disposable {
       throw explainWriteError(error);
     }
   }
+}
+
+function isSet(bits: Uint8Array, at: number): boolean {
+  return ((bits[at >> 3] ?? 0) & (1 << (at & 7))) !== 0;
 }
 
 /** ENOSPC and its kin become `diskFull`. */

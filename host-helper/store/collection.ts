@@ -1,44 +1,90 @@
 /**
- * Which contents something still needs: marked from checkpoints, from versions pinned in memory, from unfinished work, and
- * from what an apply could undo. What is not marked is swept.
+ * Which contents something still needs: marked from checkpoints, from versions pinned in memory, from images, from unfinished
+ * work, and from what an apply could undo. What is not marked is swept. Where a list or directory cannot be read, nothing is
+ * removed at all: what it named may still come back.
  */
 
 import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
-import type { ChunkHash, ChunkStore } from './chunks.ts';
+import type { ChunkHash } from './chunk-reader.ts';
+import type { ChunkStore } from './chunks.ts';
 import { inTransaction } from './database.ts';
 import { baseOf, decodeBlockList, isDirectory, isFile, type TreeEntry } from './file-tree.ts';
+import type { PagedImages } from './image-store.ts';
+import type { ImageThread } from './image-thread.ts';
 import { blockBytes } from './treefs-wire.ts';
 import type { VersionStore } from './versions.ts';
 
 const yieldEvery = 200;
 const backupsSchema = z.object({ contents: z.array(z.object({ hash: z.string(), size: z.number() })) });
+const none: ReadonlySet<string> = new Set();
 
-/** Removes versions and contents that nothing needs. Returns freed bytes. */
-export async function collectContents(
-  database: DatabaseSync,
-  chunks: ChunkStore,
-  versions: VersionStore,
-  pinned: () => ReadonlySet<string>,
-  packedImages: () => readonly ChunkHash[],
-): Promise<number> {
-  return await chunks.sweep(async () => {
-    // In one synchronous step: no version can be pinned or published in between.
-    const roots = inTransaction(database, () => {
-      const live = liveVersions(database, pinned());
-      for (const id of versions.ids()) if (!live.has(id)) versions.remove(id);
-      return [...live].filter((id) => versions.has(id)).flatMap((id) => [...versions.roots(id).values()]);
-    });
-    const live = await mark(database, chunks, versions, roots);
-    for (const hash of packedImages()) live.add(hash);
-    return live;
-  });
+export interface CollectionParts {
+  readonly database: DatabaseSync;
+  readonly chunks: ChunkStore;
+  readonly versions: VersionStore;
+  readonly images: PagedImages;
+  /** A thread that may be kept busy for long. */
+  readonly thread: ImageThread;
+  /** Versions that no checkpoint may name yet. */
+  readonly pinned: () => ReadonlySet<string>;
 }
 
-function liveVersions(database: DatabaseSync, pinned: ReadonlySet<string>): Set<string> {
+export interface CollectOptions {
+  readonly onProgress?: (fraction: number) => void;
+}
+
+/** Removes images, versions and contents that nothing needs. Returns freed bytes. Throws `storeDamaged` and removes nothing when it cannot tell. */
+export async function collect(parts: CollectionParts, options: CollectOptions = {}): Promise<number> {
+  const { chunks, images, versions, database } = parts;
+  return await chunks.sweep(async (lastRow) => {
+    // In one synchronous step: no version can be pinned or published in between.
+    const live = inTransaction(database, () => {
+      const found = liveVersions(database, parts.pinned(), none);
+      for (const id of versions.ids()) if (!found.has(id)) versions.remove(id);
+      return found;
+    });
+    await images.collect();
+    const rows = await parts.thread.ask('mark', { images: images.needed().roots, lastRow });
+    return { hashes: await mark(parts, live, images.needed().legacy), rows };
+  }, options);
+}
+
+export interface Survey {
+  /** What a collection would free. */
+  readonly bytes: number;
+  readonly images: number;
+  readonly versions: number;
+}
+
+/** What `collect` would remove if the checkpoints of `without` (ids) were gone; removes nothing. */
+export async function surveyCollection(
+  parts: CollectionParts,
+  without: ReadonlySet<string>,
+  options: CollectOptions = {},
+): Promise<Survey> {
+  const { chunks, images, versions, database } = parts;
+  const unneeded = new Set(images.unneeded(without));
+  const live = liveVersions(database, parts.pinned(), without);
+  const bytes = await chunks.sweep(
+    async (lastRow) => {
+      const needed = images.needed(unneeded);
+      const rows = await parts.thread.ask('mark', { images: needed.roots, lastRow });
+      return { hashes: await mark(parts, live, needed.legacy), rows };
+    },
+    { ...options, dryRun: true },
+  );
+  return { bytes, images: unneeded.size, versions: versions.ids().filter((id) => !live.has(id)).length };
+}
+
+function liveVersions(
+  database: DatabaseSync,
+  pinned: ReadonlySet<string>,
+  without: ReadonlySet<string>,
+): Set<string> {
   const live = new Set(pinned);
-  for (const row of database.prepare('SELECT DISTINCT file_version AS id FROM checkpoint').all())
-    live.add(String(row['id']));
+  for (const row of database.prepare('SELECT id, file_version AS version FROM checkpoint').all())
+    if (!without.has(String(row['id']))) live.add(String(row['version']));
   // Documents of unfinished work and of sessions are opaque: whatever looks like a version id is spared.
   for (const table of ['intent', 'session']) {
     for (const row of database.prepare(`SELECT document FROM ${table}`).all()) {
@@ -49,10 +95,9 @@ function liveVersions(database: DatabaseSync, pinned: ReadonlySet<string>): Set<
 }
 
 async function mark(
-  database: DatabaseSync,
-  chunks: ChunkStore,
-  versions: VersionStore,
-  roots: readonly TreeEntry[],
+  { database, chunks, versions }: CollectionParts,
+  liveIds: ReadonlySet<string>,
+  also: readonly ChunkHash[],
 ): Promise<Set<ChunkHash>> {
   const live = new Set<ChunkHash>();
   const content = (hash: ChunkHash, size: number): void => {
@@ -70,7 +115,7 @@ async function mark(
       content(Buffer.from(base.hash, 'hex').toString('latin1'), base.kind === 'file' ? base.size : 0);
   };
   const waiting: ChunkHash[] = [];
-  for (const root of roots) entry(root);
+  for (const id of liveIds) if (versions.has(id)) for (const root of versions.roots(id).values()) entry(root);
   for (let count = 0; waiting.length; count++) {
     const hash = waiting.pop();
     if (hash === undefined || live.has(hash)) continue;
@@ -82,5 +127,6 @@ async function mark(
     const parsed = backupsSchema.parse(JSON.parse(String(row['document'])));
     for (const { hash, size } of parsed.contents) content(Buffer.from(hash, 'hex').toString('latin1'), size);
   }
+  for (const hash of also) live.add(hash);
   return live;
 }

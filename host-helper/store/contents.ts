@@ -3,8 +3,9 @@
  * Knows chunks and the tree worker; nothing of versions.
  */
 
-import type { ChunkBatch, ChunkHash, ChunkStore } from './chunks.ts';
-import { hashOf } from './chunks.ts';
+import type { ChunkBatch, ChunkStore } from './chunks.ts';
+import type { ChunkHash } from './chunk-reader.ts';
+import { hashOf } from './chunk-reader.ts';
 import { decodeBlockList, encodeBlockList, type BlockList } from './file-tree.ts';
 import type { TreeWorker } from './treefs.ts';
 import { blockBytes, type EntryStat } from './treefs-wire.ts';

@@ -7,7 +7,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { TurntableError } from '../protocol/errors.ts';
 
 /** Raised with every change of the schema; a database of a newer version is refused. */
-export const schemaVersion = 2;
+export const schemaVersion = 3;
 const applicationId = 0x7475726e;
 
 const schema = `
@@ -16,6 +16,7 @@ const schema = `
     data BLOB, pack INTEGER, offset INTEGER, stored INTEGER NOT NULL
   ) STRICT;
   CREATE INDEX chunk_pack ON chunk(pack, offset) WHERE pack IS NOT NULL;
+  CREATE INDEX chunk_lost ON chunk(codec) WHERE data IS NULL AND pack IS NULL;
   CREATE TABLE version (id TEXT PRIMARY KEY, roots TEXT NOT NULL) STRICT, WITHOUT ROWID;
   CREATE TABLE session (id TEXT PRIMARY KEY, document TEXT NOT NULL, created INTEGER NOT NULL) STRICT;
   CREATE TABLE turn (
@@ -34,6 +35,12 @@ const schema = `
     id TEXT PRIMARY KEY, session TEXT NOT NULL, folder TEXT NOT NULL, document TEXT NOT NULL, created INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
 `;
+
+/** From each version to the next, beginning with the first. */
+const migrations = [
+  'ALTER TABLE image ADD COLUMN packed TEXT;',
+  'CREATE INDEX chunk_lost ON chunk(codec) WHERE data IS NULL AND pack IS NULL;',
+];
 
 /** Opens or makes the database. Throws `storeDamaged` when it is not ours, newer than this helper, or broken. */
 export function openDatabase(path: string): DatabaseSync {
@@ -73,7 +80,7 @@ export function diskFull(cause: unknown): TurntableError {
 export function damaged(what: string, cause?: unknown): TurntableError {
   return new TurntableError(
     'storeDamaged',
-    `${what}. Move the state directory aside (its packs and images may still be of use) and start the helper again; the developer's folders are not affected.`,
+    `${what}. \`turntable fsck\` says what is damaged and what still restores; the developer's folders are not affected.`,
     cause === undefined ? {} : { cause },
   );
 }
@@ -91,6 +98,19 @@ export function inTransaction<T>(database: DatabaseSync, work: () => T): T {
   }
 }
 
+/**
+ * Commits of `work` do not wait for the disk; they reach it in order, with the next commit that does. For rows that mean
+ * nothing before a later one names them.
+ */
+export function withoutSync(database: DatabaseSync, work: () => void): void {
+  database.exec('PRAGMA synchronous = NORMAL');
+  try {
+    work();
+  } finally {
+    database.exec('PRAGMA synchronous = FULL');
+  }
+}
+
 function create(database: DatabaseSync): void {
   database.exec(`PRAGMA application_id = ${applicationId};`);
   database.exec(`BEGIN; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
@@ -105,8 +125,9 @@ function check(database: DatabaseSync, found: number, path: string): void {
       `The state directory was written by a newer version (schema ${found}, this one knows ${schemaVersion}). Update the helper, or use another state directory.`,
     );
   }
-  if (found === 1) {
-    database.exec('BEGIN; ALTER TABLE image ADD COLUMN packed TEXT; PRAGMA user_version = 2; COMMIT;');
+  if (found >= 1 && found < schemaVersion) {
+    const steps = migrations.slice(found - 1).join(' ');
+    database.exec(`BEGIN; ${steps} PRAGMA user_version = ${schemaVersion}; COMMIT;`);
   } else if (found !== schemaVersion) throw damaged(`${path} has the unknown schema ${found}`);
   // A full check reads the whole file: only while that is quick. Broken pages of a larger one show when they are read.
   const quickCheckPages = 16_384;

@@ -116,6 +116,11 @@ export class VersionedFiles implements FileStore {
     };
   }
 
+  /** What the indexes say is stored may be gone: the next capture reads everything. */
+  lookAgain(): void {
+    for (const state of this.#sandboxes.values()) state.indexes.clear();
+  }
+
   forget(sandboxId: string): void {
     this.#sandboxes.delete(sandboxId);
   }

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { damaged } from './database.ts';
 import { decodeXattrs, encodeXattrs, type EntryMeta, type EntryStat, type Xattr } from './treefs-wire.ts';
-import type { ChunkHash } from './chunks.ts';
+import type { ChunkHash } from './chunk-reader.ts';
 
 const typeMask = 0o170000;
 const typeDirectory = 0o040000;

@@ -1,64 +1,115 @@
 /**
- * Process dumps that are kept: a directory of files each, immutable once kept. Opened as a directory of hard links, so that
- * a restore may write its logs beside them. Knows files and rows, nothing of what is in a dump.
+ * Process dumps that are kept: pages by content from the first moment, so that a dump costs what is new in it. The newest few
+ * also stay as the dump wrote them, as a cache: they are what a rewind asks for first. Owns rows of images, staged, cached and
+ * opened directories; what is in a dump it does not know.
+ *
+ * Order that survives kill -9: the pack is durable, rows of contents follow, the image's row last. Directories are nothing but
+ * caches: all of them go at the next start.
  */
 
 import { randomBytes } from 'node:crypto';
-import type { Dirent } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
+import { existsSync, unlinkSync, type Dirent } from 'node:fs';
+import { link, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
 import { TurntableError } from '../protocol/errors.ts';
 import type { Logger } from '../log.ts';
-import { explainWriteError, type ChunkHash, type ChunkStore } from './chunks.ts';
-import { damaged, inTransaction } from './database.ts';
-import { hashesOf, packImage, parsePacked, unpackImage } from './image-pages.ts';
+import type { ChunkHash } from './chunk-reader.ts';
+import { explainWriteError, type ChunkStore, type PendingChunk } from './chunks.ts';
+import { inTransaction } from './database.ts';
+import {
+  decodeHashes,
+  hashBytes,
+  isLegacy,
+  parsePacked,
+  type ImageRoot,
+  type LegacyImage,
+} from './image-format.ts';
+import { NoRoom, rowCostBytes, rowRecordBytes, type PackedDump } from './image-packer.ts';
+import type { ImageThread } from './image-thread.ts';
+import { legacyHashes, unpackLegacy } from './legacy-images.ts';
 import type { ProcessImageStore } from './store.ts';
 
 /** A kept image that no checkpoint names is spared this long: its checkpoint may be about to be published. */
 const unpublishedMs = 15 * 60_000;
 
-/** How many of the newest images stay as the dump wrote them. */
-const wholeImages = 2;
+/** How many of the newest images stay as the dump wrote them, and up to which size together. */
+const cachedImages = 4;
+const cachedBytes = 1 << 30;
 
 export interface ImageDirectories {
+  /** Caches, each named by its image. (Earlier versions kept whole images here.) */
   readonly images: string;
   readonly staging: string;
   readonly opened: string;
 }
 
-export class DirectoryImages implements ProcessImageStore {
+/** What a collection must spare. */
+export interface NeededImages {
+  readonly roots: ImageRoot[];
+  readonly legacy: readonly ChunkHash[];
+}
+
+interface ImageRow {
+  readonly id: string;
+  readonly created: number;
+  /** Undefined for one that an earlier version kept whole. */
+  readonly packed: string | undefined;
+}
+
+export class PagedImages implements ProcessImageStore {
   readonly #database: DatabaseSync;
   readonly #directories: ImageDirectories;
   readonly #chunks: ChunkStore;
+  readonly #thread: ImageThread;
   readonly #log: Logger;
   readonly #open = new Map<string, number>();
+  /** Images with a cache, oldest first, and its bytes. */
+  readonly #cached = new Map<string, number>();
   readonly #startedAt = Date.now() - 1;
-  #packing: Promise<void> = Promise.resolve();
+  #renewing: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(database: DatabaseSync, directories: ImageDirectories, chunks: ChunkStore, log: Logger) {
+  constructor(
+    database: DatabaseSync,
+    directories: ImageDirectories,
+    chunks: ChunkStore,
+    thread: ImageThread,
+    log: Logger,
+  ) {
     this.#database = database;
     this.#directories = directories;
     this.#chunks = chunks;
+    this.#thread = thread;
     this.#log = log;
   }
 
-  /** At start: what a dead helper staged or opened goes, and images without a row; a row without an image is damage. */
+  /**
+   * At start: what a dead helper staged, opened or cached goes: what a cache holds has perhaps not reached the disk. Images of
+   * earlier versions begin to be kept anew.
+   */
   async recover(): Promise<void> {
-    for (const directory of [this.#directories.staging, this.#directories.opened]) {
-      for (const name of await readdir(directory))
+    const rows = this.#rows();
+    const whole = new Set(rows.flatMap(({ id, packed }) => (packed === undefined ? [id] : [])));
+    for (const directory of Object.values(this.#directories)) {
+      for (const name of await readdir(directory)) {
+        if (directory === this.#directories.images && whole.has(name)) continue;
         await rm(join(directory, name), { recursive: true, force: true });
+      }
     }
-    // A packed image needs no directory; one that is still there was about to be removed.
-    const rows = new Set(this.#rows().flatMap(({ id, packed }) => (packed === undefined ? [id] : [])));
-    const present = await readdir(this.#directories.images);
-    for (const name of present)
-      if (!rows.has(name)) await rm(join(this.#directories.images, name), { recursive: true, force: true });
-    for (const id of rows) if (!present.includes(id)) throw damaged(`The process image ${id} is missing`);
+    const old = rows.filter(({ packed }) => packed === undefined || isLegacy(parsePacked(packed)));
+    if (old.length) this.#renewing = this.#renew(old);
+  }
+
+  /** At start: whether what earlier versions kept whole is there. */
+  get allPresent(): boolean {
+    return this.#rows().every(
+      ({ id, packed }) => packed !== undefined || existsSync(join(this.#directories.images, id)),
+    );
   }
 
   async stage(): Promise<string> {
+    if (this.#chunks.roomBytes() <= 0) throw this.#chunks.noRoom();
     const directory = join(this.#directories.staging, newId());
     try {
       await mkdir(directory, { mode: 0o700 });
@@ -71,23 +122,17 @@ export class DirectoryImages implements ProcessImageStore {
   async keep(stagedDirectory: string): Promise<{ readonly image: string; readonly bytesStored: number }> {
     this.#checkStaged(stagedDirectory);
     const image = newId();
-    const directory = join(this.#directories.images, image);
-    let moved = false;
     try {
-      const bytesStored = await makeDurable(stagedDirectory);
-      await rename(stagedDirectory, directory);
-      moved = true;
-      await syncPath(this.#directories.images);
-      inTransaction(this.#database, () =>
+      const { bytesStored, imageBytes } = await this.#pack(stagedDirectory, (packed) => {
         this.#database
-          .prepare('INSERT INTO image (id, bytes, created) VALUES (?, ?, ?)')
-          .run(image, bytesStored, Date.now()),
-      );
-      this.#packing = this.#packing.then(() => this.#packOlder());
+          .prepare('INSERT INTO image (id, bytes, created, packed) VALUES (?, ?, ?, ?)')
+          .run(image, packed.imageBytes, Date.now(), JSON.stringify(rootOf(packed)));
+      });
+      await this.#cache(image, stagedDirectory, imageBytes);
       return { image, bytesStored };
     } catch (error) {
-      await rm(moved ? directory : stagedDirectory, { recursive: true, force: true });
-      throw explainWriteError(error);
+      await rm(stagedDirectory, { recursive: true, force: true });
+      throw error instanceof NoRoom ? this.#chunks.noRoom() : explainWriteError(error);
     }
   }
 
@@ -109,8 +154,9 @@ export class DirectoryImages implements ProcessImageStore {
     };
     let released = false;
     try {
-      if (row.packed === undefined) await linkTree(join(this.#directories.images, image), directory);
-      else await unpackImage(this.#chunks, parsePacked(row.packed), directory);
+      if (row.packed === undefined || this.#cached.has(image))
+        await linkTree(join(this.#directories.images, image), directory);
+      else await this.#unpack(parsePacked(row.packed), directory);
     } catch (error) {
       await release();
       throw explainWriteError(error);
@@ -123,73 +169,146 @@ export class DirectoryImages implements ProcessImageStore {
     await rm(stagedDirectory, { recursive: true, force: true });
   }
 
-  /** Every packed image's contents, for collection. */
-  packedHashes(): ChunkHash[] {
-    return this.#rows().flatMap(({ packed }) =>
-      packed === undefined ? [] : [...hashesOf(this.#chunks, parsePacked(packed))],
+  /** What the images that have a row need, but for those of `without`. */
+  needed(without: ReadonlySet<string> = new Set()): NeededImages {
+    const images = this.#rows().flatMap(({ id, packed }) =>
+      packed === undefined || without.has(id) ? [] : [parsePacked(packed)],
     );
+    return {
+      roots: images.flatMap((image) => (isLegacy(image) ? [] : [image])),
+      legacy: images.filter(isLegacy).flatMap((image) => [...legacyHashes(this.#chunks, image)]),
+    };
   }
 
-  /** Stops packing and waits for what is under way. */
+  /** Bytes that caches take: the first thing to give up when room is short. */
+  get cacheBytes(): number {
+    return this.#cached.values().reduce((sum, bytes) => sum + bytes, 0);
+  }
+
+  async dropCaches(): Promise<void> {
+    await this.#trimCache(0, 0);
+  }
+
+  /** Waits for what is under way. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#packing;
+    await this.#renewing;
   }
 
-  /** All but the newest few become pages by content. The newest stay whole: they are what a rewind asks for first. */
-  async #packOlder(): Promise<void> {
-    const whole = this.#rows().filter(({ packed }) => packed === undefined);
-    for (const { id } of whole.slice(0, -wholeImages)) {
+  /** Removes images that no checkpoint names and nobody has open. Their contents go with the sweep that follows. */
+  async collect(): Promise<void> {
+    for (const id of this.unneeded()) {
+      inTransaction(this.#database, () => this.#database.prepare('DELETE FROM image WHERE id = ?').run(id));
+      await this.#dropCache(id);
+    }
+  }
+
+  /** Images that `collect` would remove if the checkpoints of `without` were gone. */
+  unneeded(without: ReadonlySet<string> = new Set()): string[] {
+    const named = new Set(
+      this.#database
+        .prepare('SELECT id, process_image AS image FROM checkpoint WHERE process_image IS NOT NULL')
+        .all()
+        .flatMap((row) => (without.has(String(row['id'])) ? [] : [String(row['image'])])),
+    );
+    return this.#rows()
+      .filter(({ id, created }) => {
+        const fresh = Date.now() - created < unpublishedMs && created > this.#startedAt;
+        return !named.has(id) && (this.#open.get(id) ?? 0) === 0 && !fresh;
+      })
+      .map(({ id }) => id);
+  }
+
+  /** Puts what is new of a directory into a pack and makes it count; `publish` runs in the transaction that makes it so. */
+  async #pack(
+    directory: string,
+    publish: (packed: PackedDump) => void,
+  ): Promise<{ readonly bytesStored: number; readonly imageBytes: number }> {
+    // What the thread finds in the store must stay until the image's row names it.
+    using _held = this.#chunks.holdSweep();
+    const pack = this.#chunks.takePack();
+    const packPath = this.#chunks.packPath(pack);
+    let counts = false;
+    try {
+      const packed = await this.#thread.ask('pack', {
+        directory,
+        packPath,
+        maxBytes: this.#chunks.roomBytes(),
+        whole: this.#chunks.isWhole,
+      });
+      const rows = decodeRows(packed.rows);
+      if (rows.length) {
+        this.#chunks.syncPacks();
+        counts = true;
+        await this.#chunks.insertPacked(rows, pack);
+      }
+      inTransaction(this.#database, () => publish(packed));
+      this.#chunks.spare(() => decodeHashes(Buffer.from(packed.hashes)));
+      const bytesStored = packed.packBytes + rows.length * rowCostBytes;
+      this.#chunks.addedBytes += bytesStored;
+      return { bytesStored, imageBytes: packed.imageBytes };
+    } catch (error) {
+      if (!counts) unlinkIfThere(packPath);
+      throw error;
+    } finally {
+      this.#chunks.releasePack(pack);
+    }
+  }
+
+  async #unpack(image: ImageRoot | LegacyImage, directory: string): Promise<void> {
+    if (isLegacy(image)) await unpackLegacy(this.#chunks, image, directory);
+    else await this.#thread.ask('unpack', { image, directory });
+  }
+
+  /** Images of earlier versions, whole or with flat lists, become like the others. */
+  async #renew(rows: readonly ImageRow[]): Promise<void> {
+    for (const { id, packed } of rows) {
       if (this.#closed || (this.#open.get(id) ?? 0) > 0) continue;
-      const directory = join(this.#directories.images, id);
+      let directory = join(this.#directories.images, id);
       try {
-        using batch = this.#chunks.begin({ smallAsRows: false });
-        const packed = await packImage(directory, batch);
-        await batch.flush();
-        // Somebody opened or removed it meanwhile: another time.
-        if ((this.#open.get(id) ?? 0) > 0 || !this.#rows().some((row) => row.id === id)) continue;
-        batch.commit(() => {
-          this.#database.prepare('UPDATE image SET packed = ? WHERE id = ?').run(JSON.stringify(packed), id);
+        if (packed !== undefined) {
+          directory = join(this.#directories.staging, newId());
+          await this.#unpack(parsePacked(packed), directory);
+        }
+        await this.#pack(directory, (renewed) => {
+          this.#database
+            .prepare('UPDATE image SET packed = ? WHERE id = ?')
+            .run(JSON.stringify(rootOf(renewed)), id);
         });
-        await rm(directory, { recursive: true, force: true });
-        this.#log.debug('Packed a process image', { image: id, bytesStored: batch.bytesStored });
+        // Somebody may be reading it: the next start removes it then.
+        if ((this.#open.get(id) ?? 0) === 0) await rm(directory, { recursive: true, force: true });
       } catch (error) {
-        this.#log.warn('A process image could not be packed; it stays whole', { image: id, error });
+        this.#log.warn('A process image of an earlier version stays as it is', { image: id, error });
       }
     }
   }
 
-  /** Removes images that no checkpoint names and nobody has open. Returns freed bytes. */
-  async collect(): Promise<number> {
-    const named = new Set(
-      this.#database
-        .prepare('SELECT DISTINCT process_image AS id FROM checkpoint WHERE process_image IS NOT NULL')
-        .all()
-        .map((row) => String(row['id'])),
-    );
-    let freed = 0;
-    for (const { id, bytes, created } of this.#rows()) {
-      const fresh = Date.now() - created < unpublishedMs && created > this.#startedAt;
-      if (named.has(id) || (this.#open.get(id) ?? 0) > 0 || fresh) continue;
-      inTransaction(this.#database, () => this.#database.prepare('DELETE FROM image WHERE id = ?').run(id));
-      await rm(join(this.#directories.images, id), { recursive: true, force: true });
-      freed += bytes;
-    }
-    return freed;
+  async #cache(image: string, directory: string, bytes: number): Promise<void> {
+    if (bytes > cachedBytes) return rm(directory, { recursive: true, force: true });
+    await rename(directory, join(this.#directories.images, image));
+    this.#cached.set(image, bytes);
+    await this.#trimCache(cachedImages, cachedBytes);
   }
 
-  #rows(): {
-    readonly id: string;
-    readonly bytes: number;
-    readonly created: number;
-    readonly packed: string | undefined;
-  }[] {
+  async #trimCache(mostImages: number, mostBytes: number): Promise<void> {
+    for (const [id] of [...this.#cached]) {
+      if (this.#cached.size <= mostImages && this.cacheBytes <= mostBytes) return;
+      if ((this.#open.get(id) ?? 0) > 0) continue;
+      await this.#dropCache(id);
+    }
+  }
+
+  async #dropCache(image: string): Promise<void> {
+    this.#cached.delete(image);
+    await rm(join(this.#directories.images, image), { recursive: true, force: true });
+  }
+
+  #rows(): ImageRow[] {
     return this.#database
-      .prepare('SELECT id, bytes, created, packed FROM image ORDER BY created, id')
+      .prepare('SELECT id, created, packed FROM image ORDER BY created, id')
       .all()
       .map((row) => ({
         id: String(row['id']),
-        bytes: Number(row['bytes']),
         created: Number(row['created']),
         packed: row['packed'] === null ? undefined : String(row['packed']),
       }));
@@ -202,27 +321,31 @@ export class DirectoryImages implements ProcessImageStore {
   }
 }
 
-/** Every file and directory below, and the directory itself, reaches the disk. Returns bytes. */
-async function makeDurable(directory: string): Promise<number> {
-  let bytes = 0;
-  for (const entry of await readdir(directory, { withFileTypes: true })) {
-    const path = join(directory, entry.name);
-    if (entry.isDirectory()) bytes += await makeDurable(path);
-    else if (entry.isFile()) {
-      await syncPath(path);
-      bytes += (await lstat(path)).size;
-    }
-  }
-  await syncPath(directory);
-  return bytes;
+function rootOf({ manifest, root }: PackedDump): ImageRoot {
+  return { format: 2, manifest, root };
 }
 
-async function syncPath(path: string): Promise<void> {
-  const handle = await open(path, 'r');
+function decodeRows(records: Uint8Array): PendingChunk[] {
+  const data = Buffer.from(records.buffer, records.byteOffset, records.byteLength);
+  const rows: PendingChunk[] = [];
+  for (let at = 0; at < data.length; at += rowRecordBytes) {
+    rows.push({
+      hash: data.toString('latin1', at, at + hashBytes),
+      codec: data.readUInt32LE(at + hashBytes),
+      size: data.readUInt32LE(at + hashBytes + 4),
+      stored: data.readUInt32LE(at + hashBytes + 8),
+      offset: data.readDoubleLE(at + hashBytes + 12),
+      data: undefined,
+    });
+  }
+  return rows;
+}
+
+function unlinkIfThere(path: string): void {
   try {
-    await handle.sync();
-  } finally {
-    await handle.close();
+    unlinkSync(path);
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
   }
 }
 

@@ -46,6 +46,18 @@ export class SqliteMetadata implements MetadataStore {
     });
   }
 
+  expire(
+    turns: readonly { readonly sessionId: string; readonly turn: number; readonly document: string }[],
+  ): void {
+    inTransaction(this.#database, () => {
+      const remove = this.#database.prepare('DELETE FROM checkpoint WHERE session = ? AND turn = ?');
+      for (const { sessionId, turn, document } of turns) {
+        remove.run(sessionId, turn);
+        this.#putTurn(sessionId, turn, document);
+      }
+    });
+  }
+
   checkpoint(id: string): CheckpointRecord | undefined {
     return this.#one('SELECT * FROM checkpoint WHERE id = ?', id);
   }

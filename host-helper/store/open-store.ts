@@ -8,12 +8,15 @@ import { join } from 'node:path';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import { FolderApply } from './apply.ts';
+import { fromHex } from './chunk-reader.ts';
 import { ChunkStore, explainWriteError } from './chunks.ts';
-import { collectContents } from './collection.ts';
+import { collect, surveyCollection } from './collection.ts';
 import { openDatabase } from './database.ts';
 import { VersionedFiles } from './file-store.ts';
-import { DirectoryImages } from './image-store.ts';
+import { PagedImages } from './image-store.ts';
+import { ImageThread } from './image-thread.ts';
 import { SqliteMetadata } from './metadata.ts';
+import { StoreQuota, type StoreLimits } from './quota.ts';
 import type { Store } from './store.ts';
 import { TreeError, TreeWorker } from './treefs.ts';
 import { VersionStore } from './versions.ts';
@@ -28,10 +31,15 @@ export interface StoreOptions {
   /** The tree worker's binary (dist/bin/treefs). */
   readonly treefsPath: string;
   readonly logger: Logger;
+  /** Without them the store takes what there is. */
+  readonly limits?: StoreLimits;
 }
 
-/** Throws `helperRunning` (with the pid), `storeDamaged`, `diskFull`. */
-export async function openStore({ directory, treefsPath, logger }: StoreOptions): Promise<Store> {
+/**
+ * Throws `helperRunning` (with the pid), `diskFull`, and `storeDamaged` when the metadata cannot be read. Lost contents are no
+ * reason to refuse: the checkpoints that need them are in `damagedCheckpoints`.
+ */
+export async function openStore({ directory, treefsPath, logger, limits }: StoreOptions): Promise<Store> {
   const packs = join(directory, 'packs');
   const image = {
     images: join(directory, 'images'),
@@ -50,21 +58,33 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
   try {
     await lockDirectory(worker, directory, 'lock');
     await lockDirectory(background, directory, 'lock.background');
-    const database = openDatabase(join(directory, 'state.sqlite'));
+    const databasePath = join(directory, 'state.sqlite');
+    const database = openDatabase(databasePath);
+    const threadOptions = { databasePath, packDirectory: packs, lostPacks: () => chunks.lostPacks };
+    // One that a checkpoint may wait for, and one that may be busy for long.
+    const thread = new ImageThread(threadOptions);
+    const slowThread = new ImageThread(threadOptions);
+    const quota = limits && new StoreQuota(directory, limits);
+    const chunks = new ChunkStore(database, packs, background, quota);
     try {
-      const chunks = new ChunkStore(database, packs, background);
       const versions = new VersionStore(database, chunks);
-      const images = new DirectoryImages(database, image, chunks, logger);
+      const images = new PagedImages(database, image, chunks, thread, logger);
       chunks.checkPacks();
-      versions.checkPublished();
       await images.recover();
+      const whole = chunks.isWhole && versions.allPublished && images.allPresent;
+      let damagedCheckpoints = whole
+        ? []
+        : (await slowThread.ask('verify', { contents: false })).damagedCheckpoints;
+      for (const damage of damagedCheckpoints.slice(0, 20))
+        logger.error('A checkpoint is damaged', { ...damage });
       const files = new VersionedFiles({ worker, background }, chunks, versions, logger);
+      const parts = { database, chunks, versions, images, thread: slowThread, pinned: () => files.pinned() };
       let closed = false;
       const close = async (): Promise<void> => {
         if (closed) return;
         closed = true;
         await images.close();
-        await Promise.all([worker.close(), background.close()]);
+        await Promise.all([worker.close(), background.close(), thread.close(), slowThread.close()]);
         chunks.close();
         database.close();
       };
@@ -73,18 +93,33 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
         images,
         metadata: new SqliteMetadata(database, () => void close()),
         apply: new FolderApply(background, chunks, versions, database, logger),
-        collect: async () =>
-          (await images.collect()) +
-          (await collectContents(
-            database,
-            chunks,
-            versions,
-            () => files.pinned(),
-            () => images.packedHashes(),
-          )),
+        get damagedCheckpoints() {
+          return damagedCheckpoints;
+        },
+        collect: async (options) => {
+          const freed = await collect(parts, options);
+          quota?.changed();
+          return freed;
+        },
+        survey: (without, options) => surveyCollection(parts, without, options),
+        verify: async (onProgress) => {
+          // Its snapshot of the metadata does not keep contents from being given back.
+          using _held = chunks.holdSweep();
+          const found = await slowThread.ask('verify', { contents: true }, onProgress);
+          damagedCheckpoints = found.damagedCheckpoints;
+          return found;
+        },
+        forgetContents: (hashes) => {
+          chunks.forget(hashes.map(fromHex));
+          files.lookAgain();
+        },
+        usage: () => (quota ?? new StoreQuota(directory, {})).usage(chunks.addedBytes, images.cacheBytes),
+        hasRoom: () => chunks.roomBytes() > 0,
+        dropCaches: () => images.dropCaches(),
         close,
       };
     } catch (error) {
+      await Promise.all([thread.close(), slowThread.close()]);
       database.close();
       throw error;
     }

@@ -19,7 +19,7 @@ import {
   xattrsOf,
   type TreeEntry,
 } from './file-tree.ts';
-import { hashOf } from './chunks.ts';
+import { hashOf } from './chunk-reader.ts';
 import type { TreeWorker } from './treefs.ts';
 import { blockBytes, type Detail } from './treefs-wire.ts';
 import type { VersionStore } from './versions.ts';

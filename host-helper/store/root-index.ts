@@ -6,8 +6,9 @@
  * ctime moving (facts of multigrain timestamps aside), so it is looked at again next time.
  */
 
-import type { ChunkBatch, ChunkHash } from './chunks.ts';
-import { hashOf } from './chunks.ts';
+import type { ChunkBatch } from './chunks.ts';
+import type { ChunkHash } from './chunk-reader.ts';
+import { hashOf } from './chunk-reader.ts';
 import { storeLarge, storeSmall, type ContentSink } from './contents.ts';
 import { encodeDirectory, entryFrom, isDevice, isFile, isMetacopy, type TreeEntry } from './file-tree.ts';
 import type { TreeWorker } from './treefs.ts';

@@ -4,6 +4,9 @@
  */
 
 import type { TrackedRoot } from '../sandbox/sandbox.ts';
+import type { CollectOptions, Survey } from './collection.ts';
+import type { StoreUsage } from './quota.ts';
+import type { DamagedCheckpoint, Verification } from './verify.ts';
 
 /** Opaque; equal ids mean equal contents of all roots. */
 export type FileVersionId = string;
@@ -61,7 +64,7 @@ export interface FileStatus {
 }
 
 export interface FileStore {
-  /** Durable when it resolves. Throws `diskFull` and keeps nothing of the failed capture. */
+  /** Durable when it resolves. Throws `diskFull` or `quotaExceeded` and keeps nothing of the failed capture. */
   capture(request: CaptureRequest): Promise<CaptureResult>;
   /** Makes the (unmounted) uppers of `roots` hold `version`. Applies only the difference when the index knows what they hold; first checks what is there. */
   restore(request: RestoreRequest): Promise<RestoreResult>;
@@ -82,7 +85,7 @@ export interface FileStore {
 export interface ProcessImageStore {
   /** An empty directory on the state directory's file system for a dump to write into. */
   stage(): Promise<string>;
-  /** Makes the staged dump durable and gives it an id. */
+  /** Makes the staged dump durable and gives it an id. `bytesStored` is what it adds to what is there. Throws `diskFull`, `quotaExceeded`. */
   keep(stagedDirectory: string): Promise<{ readonly image: string; readonly bytesStored: number }>;
   /** A directory that a restore may read (and write logs to); call `release` after. */
   open(image: string): Promise<{ readonly directory: string; release(): Promise<void> }>;
@@ -107,6 +110,10 @@ export interface MetadataStore {
   publish(checkpoint: CheckpointRecord, turnDocument: string): void;
   checkpoint(id: string): CheckpointRecord | undefined;
   checkpointOf(sessionId: string, turn: number): CheckpointRecord | undefined;
+  /** Removes all checkpoints of these turns and replaces the turns' documents, in one transaction. */
+  expire(
+    turns: readonly { readonly sessionId: string; readonly turn: number; readonly document: string }[],
+  ): void;
   putSession(sessionId: string, document: string): void;
   putTurn(sessionId: string, turn: number, document: string): void;
   sessions(): readonly { readonly id: string; readonly document: string }[];
@@ -168,7 +175,20 @@ export interface Store {
   readonly images: ProcessImageStore;
   readonly metadata: MetadataStore;
   readonly apply: WorkspaceApply;
-  /** Removes contents and images that no row needs. Returns freed bytes. */
-  collect(): Promise<number>;
+  /** Checkpoints that were found to have lost something, at the start or by `verify`. */
+  readonly damagedCheckpoints: readonly DamagedCheckpoint[];
+  /** Removes contents and images that no row needs. Returns freed bytes. Throws `storeDamaged` and removes nothing where it cannot tell. */
+  collect(options?: CollectOptions): Promise<number>;
+  /** What `collect` would remove if the checkpoints of `without` (ids) were gone. */
+  survey(without: ReadonlySet<string>, options?: CollectOptions): Promise<Survey>;
+  /** Reads everything. Changes nothing. */
+  verify(onProgress?: (fraction: number) => void): Promise<Verification>;
+  /** Contents (hashes, hex) that `verify` found bad count as absent from now on, so that they are stored again when they are seen again. */
+  forgetContents(hashes: readonly string[]): void;
+  usage(): StoreUsage;
+  /** False when a checkpoint that adds anything would be refused with `quotaExceeded`. */
+  hasRoom(): boolean;
+  /** Gives up the copies that make restores quick. */
+  dropCaches(): Promise<void>;
   close(): Promise<void>;
 }

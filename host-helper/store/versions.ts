@@ -6,7 +6,7 @@
 import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { TurntableError } from '../protocol/errors.ts';
-import { hashOf, hexOf, type ChunkHash, type ChunkStore } from './chunks.ts';
+import { hashOf, hexOf, type ChunkHash, type ChunkReader } from './chunk-reader.ts';
 import { damaged } from './database.ts';
 import { decodeDirectory, decodeEntry, encodeEntry, isDirectory, type TreeEntry } from './file-tree.ts';
 import type { FileVersionId } from './store.ts';
@@ -19,11 +19,11 @@ export type VersionRoots = ReadonlyMap<string, TreeEntry>;
 
 export class VersionStore {
   readonly #database: DatabaseSync;
-  readonly #chunks: ChunkStore;
+  readonly #chunks: ChunkReader;
   readonly #directories = new Map<ChunkHash, ReadonlyMap<string, TreeEntry>>();
   #cached = 0;
 
-  constructor(database: DatabaseSync, chunks: ChunkStore) {
+  constructor(database: DatabaseSync, chunks: ChunkReader) {
     this.#database = database;
     this.#chunks = chunks;
   }
@@ -92,12 +92,10 @@ export class VersionStore {
       .map((row) => String(row['id']));
   }
 
-  /** At start: every checkpoint's version is there. Throws `storeDamaged`. */
-  checkPublished(): void {
-    const missing = this.#database
-      .prepare('SELECT id FROM checkpoint WHERE file_version NOT IN (SELECT id FROM version) LIMIT 1')
-      .get();
-    if (missing) throw damaged(`The checkpoint ${String(missing['id'])} has lost its file version`);
+  /** At start: whether every checkpoint's version is there. */
+  get allPublished(): boolean {
+    const missing = 'SELECT id FROM checkpoint WHERE file_version NOT IN (SELECT id FROM version) LIMIT 1';
+    return this.#database.prepare(missing).get() === undefined;
   }
 
   remove(id: FileVersionId): void {

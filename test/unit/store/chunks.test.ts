@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { silentLogger } from '../../../host-helper/log.ts';
-import { ChunkStore, hashOf, type ChunkHash } from '../../../host-helper/store/chunks.ts';
+import { ChunkStore } from '../../../host-helper/store/chunks.ts';
+import { hashOf, type ChunkHash } from '../../../host-helper/store/chunk-reader.ts';
 import { openDatabase } from '../../../host-helper/store/database.ts';
 import { TreeWorker } from '../../../host-helper/store/treefs.ts';
 import { treefsPath } from '../../integration/store-fixture.ts';
@@ -117,7 +118,7 @@ void test('whatever is put, dropped and swept in any order, what is live stays w
         live.delete(hash);
       }
       const spared = new Set(live.keys());
-      const sweep = chunks.sweep(() => Promise.resolve(spared));
+      const sweep = chunks.sweep(() => Promise.resolve({ hashes: spared, rows: new Uint8Array() }));
       if (during) await Promise.all([put(), sweep]);
       else await sweep.then(put);
       for (const [hash, id] of live)

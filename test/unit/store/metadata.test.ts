@@ -87,7 +87,7 @@ void test('a database of the version before is brought up to date', () => {
   withDatabase((path) => {
     const older = openDatabase(path);
     older.exec(
-      "ALTER TABLE image DROP COLUMN packed; PRAGMA user_version = 1; INSERT INTO session VALUES ('s', '1', 1)",
+      "ALTER TABLE image DROP COLUMN packed; DROP INDEX chunk_lost; PRAGMA user_version = 1; INSERT INTO session VALUES ('s', '1', 1)",
     );
     older.close();
     const database = openDatabase(path);

@@ -1,0 +1,126 @@
+/**
+ * How much more the store may take: up to a limit of its own, and never the last of the disk. Owns measuring and the refusal;
+ * what to remove when there is no room is decided elsewhere.
+ */
+
+import { readdirSync, statfsSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { TurntableError } from '../protocol/errors.ts';
+
+export interface StoreLimits {
+  /** Contents, images and metadata together; undefined: as much as there is. */
+  readonly maxStoreBytes?: number | undefined;
+  /** Free space of the disk that checkpoints leave alone. Default: 5 % of the disk, at most 1 GiB. */
+  readonly reserveFreeBytes?: number | undefined;
+}
+
+export interface StoreUsage {
+  /** Metadata, packs, and images that an earlier version kept whole. */
+  readonly storeBytes: number;
+  /** Copies that make restores quick and go first when room is short. */
+  readonly cacheBytes: number;
+  readonly maxStoreBytes: number | undefined;
+  readonly freeBytes: number;
+  readonly reserveFreeBytes: number;
+  /** How many more bytes a checkpoint may add. */
+  readonly roomBytes: number;
+}
+
+export interface Quota {
+  /** `addedBytes`: what was added since the start, so that not everything needs measuring again. */
+  roomBytes(addedBytes: number): number;
+  refusal(): TurntableError;
+}
+
+const defaultReserveShare = 0.05;
+const maxDefaultReserveBytes = 1 << 30;
+const blockBytes = 512;
+
+export class StoreQuota implements Quota {
+  readonly #directory: string;
+  readonly #limits: StoreLimits;
+  #measured: { readonly bytes: number; readonly addedBytes: number } | undefined;
+
+  constructor(directory: string, limits: StoreLimits) {
+    this.#directory = directory;
+    this.#limits = limits;
+  }
+
+  roomBytes(addedBytes: number): number {
+    const { freeBytes, reserveFreeBytes } = this.#disk();
+    const { maxStoreBytes } = this.#limits;
+    const onDisk = Math.max(0, freeBytes - reserveFreeBytes);
+    if (maxStoreBytes === undefined) return onDisk;
+    return Math.max(0, Math.min(onDisk, maxStoreBytes - this.#storeBytes(addedBytes)));
+  }
+
+  /** Something was removed: measure again. */
+  changed(): void {
+    this.#measured = undefined;
+  }
+
+  usage(addedBytes: number, cacheBytes: number): StoreUsage {
+    this.changed();
+    const { freeBytes, reserveFreeBytes } = this.#disk();
+    return {
+      storeBytes: this.#storeBytes(addedBytes),
+      cacheBytes,
+      maxStoreBytes: this.#limits.maxStoreBytes,
+      freeBytes,
+      reserveFreeBytes,
+      roomBytes: this.roomBytes(addedBytes),
+    };
+  }
+
+  refusal(): TurntableError {
+    const { freeBytes, reserveFreeBytes } = this.#disk();
+    const kept = 'Nothing of this step was kept; earlier checkpoints are intact.';
+    if (freeBytes <= reserveFreeBytes) {
+      return new TurntableError(
+        'quotaExceeded',
+        `The disk with the state directory is full but for the reserve of ${mebibytes(reserveFreeBytes)}. ${kept} Free some space (\`turntable gc\`, \`turntable session rm\`), then try again.`,
+        { data: { freeBytes, reserveFreeBytes } },
+      );
+    }
+    const { maxStoreBytes } = this.#limits;
+    const limit = maxStoreBytes === undefined ? 'what the disk holds' : mebibytes(maxStoreBytes);
+    return new TurntableError(
+      'quotaExceeded',
+      `The checkpoints would take more than ${limit}, their quota. ${kept} Make room (\`turntable gc\`, \`turntable session rm\`) or raise maxStoreBytes in the retention file, then try again.`,
+      { data: { maxStoreBytes: maxStoreBytes ?? null } },
+    );
+  }
+
+  #disk(): { readonly freeBytes: number; readonly reserveFreeBytes: number } {
+    const { bavail, blocks, bsize } = statfsSync(this.#directory);
+    const usual = Math.min(maxDefaultReserveBytes, Math.floor(blocks * bsize * defaultReserveShare));
+    return { freeBytes: bavail * bsize, reserveFreeBytes: this.#limits.reserveFreeBytes ?? usual };
+  }
+
+  #storeBytes(addedBytes: number): number {
+    this.#measured ??= { bytes: measure(this.#directory), addedBytes };
+    return this.#measured.bytes + (addedBytes - this.#measured.addedBytes);
+  }
+}
+
+/** For a store that may take all there is. */
+export const noQuota: Quota = {
+  roomBytes: () => Number.MAX_SAFE_INTEGER,
+  refusal: () => new TurntableError('quotaExceeded', 'There is no quota. Try again.'),
+};
+
+/** Blocks of metadata and packs. */
+function measure(directory: string): number {
+  let bytes = 0;
+  for (const folder of [directory, join(directory, 'packs')]) {
+    for (const entry of readdirSync(folder, { withFileTypes: true })) {
+      if (!entry.isFile()) continue;
+      bytes += statSync(join(folder, entry.name), { throwIfNoEntry: false })?.blocks ?? 0;
+    }
+  }
+  return bytes * blockBytes;
+}
+
+function mebibytes(bytes: number): string {
+  return `${Math.round(bytes / 2 ** 20)} MiB`;
+}
