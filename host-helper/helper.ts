@@ -19,7 +19,9 @@ import { createStateFeed } from './server/state-feed.ts';
 import { createHandlers } from './session/handlers.ts';
 import type { SessionParts } from './session/parts.ts';
 import { SessionRegistry } from './session/registry.ts';
+import { Housekeeping } from './session/housekeeping.ts';
 import { hostFeatures } from './session/host-features.ts';
+import { loadRetention } from './session/retention.ts';
 import { openStore } from './store/open-store.ts';
 import { startScriptedModel } from './demo/scripted-model.ts';
 import { sampleScripts } from './demo/sample-script.ts';
@@ -38,6 +40,7 @@ export interface HelperOptions {
   readonly binDirectory: string;
   readonly criu: string | undefined;
   readonly rulesPath: string;
+  readonly retentionPath: string;
   readonly agents: SessionParts['agents'];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
@@ -62,10 +65,12 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
 
   const feed = createStateFeed(emptyState(options.version, Date.now()), logger);
   const dispatch = feed.dispatch.bind(feed);
+  const retention = await loadRetention(options.retentionPath);
   const store = await openStore({
     directory: join(stateDirectory, 'store'),
     treefsPath: join(options.binDirectory, 'treefs'),
     logger: logger.child('store'),
+    limits: retention,
   });
   cleanup.defer(() => store.close());
   const audit = await openAuditLog(stateDirectory);
@@ -107,11 +112,19 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     profiles: agentProfiles,
     agents: options.agents,
     upstream: (name, env) => Promise.resolve(upstreamByName(name, { ...options.env, ...env }, model.url)),
+    makeRoom: () => housekeeping.makeRoom(),
     dispatch,
     state: () => feed.state,
     logger,
   };
   const registry = new SessionRegistry(parts);
+  const housekeeping = new Housekeeping({
+    store,
+    retention,
+    sessions: () => registry.all,
+    logger: logger.child('housekeeping'),
+  });
+  cleanup.use(housekeeping);
   const features = () =>
     hostFeatures({
       probe,
@@ -119,6 +132,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
       agents: options.agents,
       profiles: agentProfiles,
       stateDirectory,
+      storeBytes: store.usage().storeBytes,
     });
   const showFeatures = async (): Promise<void> =>
     dispatch({ type: 'helper/features', features: await features() });
@@ -153,7 +167,8 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   const recovered =
     probe.run === undefined ? await registry.recover() : [`sandboxes cannot run here: ${probe.run}`];
   for (const note of recovered) logger.info('recovery', { note });
-  void store.collect().catch((error: unknown) => logger.warn('collection failed', { error }));
+  housekeeping.showDamage();
+  housekeeping.start();
 
   const stopAsked = Promise.withResolvers<boolean>();
   const server = await createServer({
@@ -163,7 +178,13 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     ...(options.tcpPort === undefined
       ? {}
       : { tcp: { port: options.tcpPort, tokenFile: join(stateDirectory, 'token') } }),
-    handlers: createHandlers({ parts, registry, features, stop: (sessions) => stopAsked.resolve(sessions) }),
+    handlers: createHandlers({
+      parts,
+      registry,
+      housekeeping,
+      features,
+      stop: (sessions) => stopAsked.resolve(sessions),
+    }),
     feed,
     logger,
   });

@@ -11,12 +11,14 @@ import { parseArgs } from 'node:util';
 import { startHelper } from './helper.ts';
 import { createLogger, type LogLevel } from './log.ts';
 import { TurntableError } from './protocol/errors.ts';
+import { takeProcessLock } from './server/process-lock.ts';
+import { fsckOffline } from './store/offline-fsck.ts';
 
 const here = dirname(fileURLToPath(import.meta.url));
 /** From sources this file lies in host-helper/, bundled in dist/: the product's root is one up in both. */
 const root = dirname(here);
 
-const { values } = parseArgs({
+const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     'state-dir': { type: 'string', default: '/var/lib/turntable' },
@@ -24,11 +26,13 @@ const { values } = parseArgs({
     group: { type: 'string' },
     'tcp-port': { type: 'string' },
     criu: { type: 'string' },
+    retention: { type: 'string', default: '/etc/turntable/retention.json' },
     verbose: { type: 'boolean', default: false },
   },
 });
 
 const stateDirectory = values['state-dir'];
+if (positionals[0] === 'fsck') process.exit(await checkStore());
 await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
 const log = openSync(join(stateDirectory, 'helper.log'), 'a', 0o640);
 const minimum: LogLevel = values.verbose ? 'debug' : 'info';
@@ -61,6 +65,7 @@ try {
     binDirectory: join(root, 'dist', 'bin'),
     criu: values.criu ?? firstExisting([join(root, '.cache', 'criu', 'criu'), '/usr/sbin/criu']),
     rulesPath: '/etc/turntable/rules.json',
+    retentionPath: values.retention,
     agents: {
       nodePath: process.execPath,
       searchRoots: [
@@ -93,6 +98,24 @@ try {
   });
   process.stderr.write(`turntable: ${message}\n`);
   process.exit(1);
+}
+
+/** One line of JSON for `turntable fsck`, which found no helper: the findings, or why there are none. */
+async function checkStore(): Promise<number> {
+  let reply: object;
+  try {
+    if (!existsSync(stateDirectory)) {
+      throw new TurntableError('storeDamaged', `There is no ${stateDirectory}: give the right --state-dir.`);
+    }
+    using _lock = await takeProcessLock(join(stateDirectory, 'helper.lock'));
+    const { badContents: _hashes, ...found } = fsckOffline(join(stateDirectory, 'store'));
+    reply = { fsck: { ...found, repaired: false } };
+  } catch (error) {
+    const name = error instanceof TurntableError ? error.code : 'internal';
+    reply = { error: { name, message: error instanceof Error ? error.message : String(error) } };
+  }
+  writeSync(process.stdout.fd, JSON.stringify(reply) + '\n');
+  return 'error' in reply ? 1 : 0;
 }
 
 function productVersion(): string {

@@ -22,6 +22,39 @@ const prompt = z.string().max(100_000);
 /** How a change that the agent did not make is treated by a rewind. */
 export const conflictChoiceSchema = z.enum(['keep-mine', 'take-theirs', 'merge', 'keep-both']);
 
+const storeUsage = z.object({
+  storeBytes: z.number(),
+  cacheBytes: z.number(),
+  maxStoreBytes: z.number().optional(),
+  freeBytes: z.number(),
+  reserveFreeBytes: z.number(),
+  roomBytes: z.number(),
+});
+
+/** What `store/fsck` found; also what the helper prints when it checks a store that no helper uses. */
+export const fsckResultSchema = z.object({
+  contents: z.number(),
+  bytes: z.number(),
+  checkpoints: z.number(),
+  versions: z.number(),
+  images: z.number(),
+  damagedContents: z.number(),
+  /** In words; a bounded number of them. */
+  problems: z.array(z.string()),
+  /** Every other checkpoint restores whole. `files` absent: its files still restore. */
+  damagedCheckpoints: z.array(
+    z.object({
+      id: z.string(),
+      sessionId: z.string(),
+      turn: z.number(),
+      files: z.string().optional(),
+      processes: z.string().optional(),
+    }),
+  ),
+  /** Damaged contents count as absent from now on: what is seen again is stored again. */
+  repaired: z.boolean(),
+});
+
 export const methods = {
   /** Must be the first frame. */
   hello: {
@@ -186,6 +219,21 @@ export const methods = {
     params: z.object({ sessionId, undoId: z.string().max(100) }),
     result: z.object({ restored: z.array(z.string()) }),
   },
+  /** Expires what retention says and removes what nothing needs; with `dryRun` only tells. */
+  'store/gc': {
+    params: z.object({ dryRun: z.boolean().optional() }),
+    result: z.object({
+      dryRun: z.boolean(),
+      expired: z.array(z.object({ sessionId, turn, reason: z.string() })),
+      /** Process images and file versions that no checkpoint needs (any more). */
+      images: z.number(),
+      versions: z.number(),
+      freedBytes: z.number(),
+      usage: storeUsage,
+    }),
+  },
+  /** Reads and checks everything that is stored. */
+  'store/fsck': { params: z.object({ repair: z.boolean().optional() }), result: fsckResultSchema },
   approvals: {
     params: z.object({ sessionId: sessionId.optional(), all: z.boolean().optional() }),
     result: z.object({ approvals: z.array(approvalSchema) }),

@@ -66,6 +66,8 @@ export interface CheckpointerParts {
   /** Why processes cannot be dumped on this host; undefined when they can. */
   readonly noDump: () => string | undefined;
   readonly isAgentState: (path: string) => boolean;
+  /** For a checkpoint that did not fit into the store. True when there is room now. */
+  readonly makeRoom: () => Promise<boolean>;
   readonly logger: Logger;
 }
 
@@ -105,6 +107,7 @@ export class Checkpointer {
   /** The sentry was away for a while: nobody saw what happened then. */
   #unseen = false;
   #closed = 0;
+  #roomTried = false;
   #hintsTrusted = true;
   #job: Pick<Job<unknown>, 'makeUrgent'> | undefined;
   #hurried = false;
@@ -165,14 +168,18 @@ export class Checkpointer {
 
   /** The first version of a new sandbox: everything is looked at. */
   async captureAll(sandbox: Sandbox): Promise<CaptureResult> {
-    const captured = await this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name)));
+    const captured = await this.#fitting(() =>
+      this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name))),
+    );
     this.#files = captured.version;
     return captured;
   }
 
   /** A version of what is there now, for a preview: no turn, no process dump. The next checkpoint still sees the changes. */
   async look(sandbox: Sandbox): Promise<CaptureResult> {
-    const captured = await this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name)));
+    const captured = await this.#fitting(() =>
+      this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name))),
+    );
     this.#looked = captured.version;
     return captured;
   }
@@ -211,9 +218,11 @@ export class Checkpointer {
     const versioned = this.#processes?.counts;
     const known = this.#known;
     const processesChanged = changedSince(survivors, versioned, known);
-    const work = await this.#work(request, plan, noDump, (during) => {
-      observation = mergeObservations(observation, during);
-    });
+    const work = await this.#fitting(() =>
+      this.#work(request, plan, noDump, (during) => {
+        observation = mergeObservations(observation, during);
+      }),
+    );
 
     this.#hurried = false;
     const before = this.#files;
@@ -302,7 +311,9 @@ export class Checkpointer {
   }): Promise<Closed> {
     const { turn, sandbox, processesOf, reason } = request;
     const startedMs = performance.now();
-    const captured = await this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name)));
+    const captured = await this.#fitting(() =>
+      this.#capture(sandbox, new Set(sandbox.roots.map((root) => root.name))),
+    );
     this.startFrom(captured.version);
     const uncertain = [...(reason === undefined ? [] : [reason]), ...captured.warnings];
     const effects = buildEffects({
@@ -410,6 +421,22 @@ export class Checkpointer {
     );
   }
 
+  /** Does `work`; when it does not fit into the store, once more after room was made. */
+  async #fitting<T>(work: () => Promise<T>): Promise<T> {
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof TurntableError) || error.code !== 'quotaExceeded') throw error;
+      await this.#parts.makeRoom();
+    }
+    this.#roomTried = true;
+    try {
+      return await work();
+    } finally {
+      this.#roomTried = false;
+    }
+  }
+
   async #work(
     request: CloseRequest,
     plan: Plan,
@@ -422,7 +449,10 @@ export class Checkpointer {
       try {
         return await this.#submit(request, 'processes', () => this.#dump(request, plan, also));
       } catch (error) {
-        if (!(error instanceof TurntableError) || error.code !== 'checkpointFailed') throw error;
+        // What has no room for memory may have some for files.
+        const filesMayDo =
+          error instanceof TurntableError && ['checkpointFailed', 'quotaExceeded'].includes(error.code);
+        if (!filesMayDo || (error.code === 'quotaExceeded' && !this.#roomTried)) throw error;
         this.#parts.logger.warn('processes could not be dumped; keeping files only', {
           message: error.message,
         });

@@ -9,6 +9,7 @@ import { limits, type Feature } from '../protocol/state.ts';
 import { shownChanges } from '../inspector/effects.ts';
 import { createApplyHandlers } from './apply-session.ts';
 import { execCommand } from './exec-command.ts';
+import type { Housekeeping } from './housekeeping.ts';
 import type { SessionParts } from './parts.ts';
 import type { SessionRegistry } from './registry.ts';
 import { checkpointOf, previewRewind, rewind } from './rewind.ts';
@@ -19,6 +20,7 @@ import { withProgress } from './with-progress.ts';
 export interface HandlersOptions {
   readonly parts: SessionParts;
   readonly registry: SessionRegistry;
+  readonly housekeeping: Housekeeping;
   readonly features: () => Promise<Feature[]>;
   readonly stop: (sessions: boolean) => void;
 }
@@ -29,7 +31,7 @@ export function createHandlers(options: HandlersOptions): Handlers {
   const progress = <Value>(
     label: string,
     sessionId: string | undefined,
-    work: () => Promise<Value>,
+    work: (onProgress: (fraction: number) => void) => Promise<Value>,
   ): Promise<Value> => withProgress(parts.dispatch, label, sessionId, work);
 
   return {
@@ -115,6 +117,24 @@ export function createHandlers(options: HandlersOptions): Handlers {
       return result;
     },
     ...createApplyHandlers(parts, (id): Session => registry.get(id)),
+    'store/gc': async ({ dryRun }, context) => {
+      const result = await progress(
+        dryRun ? 'Looking for what nothing needs' : 'Removing what nothing needs',
+        undefined,
+        (onProgress) => options.housekeeping.gc(dryRun ?? false, onProgress),
+      );
+      if (!result.dryRun && result.expired.length > 0) {
+        await parts.authority.audit.append('store.expired', undefined, {
+          turns: result.expired.length,
+          by: context.clientName,
+        });
+      }
+      return result;
+    },
+    'store/fsck': ({ repair }) =>
+      progress('Checking every checkpoint', undefined, (onProgress) =>
+        options.housekeeping.fsck(repair ?? false, onProgress),
+      ),
     approvals: ({ sessionId, all }) =>
       Promise.resolve({
         approvals: parts.authority.approvals.list({

@@ -16,6 +16,8 @@ export interface HostFeaturesOptions {
   readonly agents: SessionParts['agents'];
   readonly profiles: ReadonlyMap<string, AgentProfile>;
   readonly stateDirectory: string;
+  /** What checkpoints take. */
+  readonly storeBytes: number;
 }
 
 export async function hostFeatures(options: HostFeaturesOptions): Promise<Feature[]> {
@@ -32,7 +34,7 @@ export async function hostFeatures(options: HostFeaturesOptions): Promise<Featur
         }
       : { name: 'processes', status: 'degraded', detail: `files only: ${probe.dump}`, next: setUp },
     ...sentryFeatures(options.sentry),
-    await diskFeature(options.stateDirectory),
+    await diskFeature(options.stateDirectory, options.storeBytes),
     ...(await agentFeatures(options)),
   ];
 }
@@ -75,17 +77,17 @@ function sentryFeatures(sentry: Sentry | undefined): Feature[] {
   ];
 }
 
-async function diskFeature(stateDirectory: string): Promise<Feature> {
+async function diskFeature(stateDirectory: string, storeBytes: number): Promise<Feature> {
   const status = await statfs(stateDirectory);
   const freeBytes = status.bavail * status.bsize;
-  const free = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB free for ${stateDirectory}`;
+  const free = `${(freeBytes / 1024 ** 3).toFixed(1)} GiB free for ${stateDirectory}; checkpoints take ${(storeBytes / 1024 ** 2).toFixed(1)} MiB`;
   return freeBytes >= lowDiskBytes
     ? { name: 'disk', status: 'ok', detail: free }
     : {
         name: 'disk',
         status: 'degraded',
         detail: free,
-        next: 'free space, or remove sessions with `turntable session rm`',
+        next: 'free space: `turntable gc`, or remove sessions with `turntable session rm`',
       };
 }
 

@@ -175,7 +175,10 @@ export class SessionRegistry {
     const session = this.get(id);
     await session.interrupt();
     await session.lock.run(() => this.#discard(session));
-    await this.#parts.store.collect();
+    // The session is gone whether or not its room can be given back at once.
+    await this.#parts.store.collect().catch((error: unknown) => {
+      session.logger.warn('what nothing needs was not removed', { error });
+    });
   }
 
   /** After a start of the helper: finishes or rolls back what was begun, takes over what still runs. Returns what was done, in words. */

@@ -27,6 +27,7 @@ const failedTurnGraceMs = 60_000;
 const rememberedRequests = 16;
 const labelChars = 120;
 const thinkingLabel = 'thinking…';
+const damagedPrefix = 'not restorable: damaged: ';
 /** A killed command is over at once, unless the kernel holds it; then others go on without waiting for it. */
 const interruptMs = 5_000;
 
@@ -80,6 +81,7 @@ export class Session {
       sentry: parts.sentry,
       noDump: parts.noDump,
       isAgentState: this.isAgentState,
+      makeRoom: parts.makeRoom,
       logger: this.logger,
     });
     this.agent = profile
@@ -399,6 +401,44 @@ export class Session {
       patch: { bytesStored: this.#bytesStored },
     });
     return turn;
+  }
+
+  /** These turns' checkpoints are given up; `why` follows "expired". */
+  expire(expiries: readonly { readonly turn: number; readonly why: string }[]): void {
+    const turns = expiries.flatMap(({ turn: id, why }): Turn[] => {
+      const turn = this.turns.get(id);
+      if (turn.checkpoint?.restorable !== true) return [];
+      this.#bytesStored -= turn.checkpoint.bytesStored;
+      const reason = `not restorable: expired ${why}`;
+      return [{ ...turn, checkpoint: { ...turn.checkpoint, restorable: false, bytesStored: 0, reason } }];
+    });
+    if (turns.length === 0) return;
+    this.turns.expire(turns);
+    this.parts.dispatch({
+      type: 'session/changed',
+      sessionId: this.id,
+      patch: { bytesStored: this.#bytesStored },
+    });
+  }
+
+  /** Turns whose checkpoint (by id) has lost something say so; ones that are whole again may be restored again. */
+  showDamage(damage: ReadonlyMap<string, { readonly files?: string; readonly processes?: string }>): void {
+    for (const turn of this.turns.all) {
+      const { checkpoint } = turn;
+      if (!checkpoint) continue;
+      const { files, processes } = damage.get(checkpoint.id) ?? {};
+      const wasDamaged = !checkpoint.restorable && checkpoint.reason.startsWith(damagedPrefix);
+      if (files !== undefined && checkpoint.restorable) {
+        const reason = `${damagedPrefix}${files}: see \`turntable fsck\``;
+        this.turns.update(turn.id, { checkpoint: { ...checkpoint, restorable: false, reason } });
+      } else if (files === undefined && wasDamaged) {
+        const reason = 'was damaged; what was missing has been stored again';
+        this.turns.update(turn.id, { checkpoint: { ...checkpoint, restorable: true, reason } });
+      } else if (processes !== undefined && checkpoint.degraded === undefined) {
+        const degraded = `files only: the process image is damaged (${processes})`;
+        this.turns.update(turn.id, { checkpoint: { ...checkpoint, degraded } });
+      }
+    }
   }
 
   setHead(head: number): void {

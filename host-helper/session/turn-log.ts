@@ -92,6 +92,18 @@ export class TurnLog {
     this.#set({ ...turn, state: 'closed', endedAt: turn.endedAt ?? Date.now() });
   }
 
+  /** Removes the checkpoints of these turns, and says so in them, at once. */
+  expire(turns: readonly Turn[]): void {
+    const sessionId = this.#sessionId;
+    this.#metadata.expire(
+      turns.map((turn) => ({ sessionId, turn: turn.id, document: JSON.stringify(turn) })),
+    );
+    for (const turn of turns) {
+      this.#unsaved.delete(turn.id);
+      this.#remember(turn);
+    }
+  }
+
   #set(turn: Turn): void {
     this.#remember(turn);
     this.#unsaved.add(turn.id);

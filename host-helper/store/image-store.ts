@@ -91,9 +91,10 @@ export class PagedImages implements ProcessImageStore {
   async recover(): Promise<void> {
     const rows = this.#rows();
     const whole = new Set(rows.flatMap(({ id, packed }) => (packed === undefined ? [id] : [])));
-    for (const directory of Object.values(this.#directories)) {
+    const { images, staging, opened } = this.#directories;
+    for (const directory of [images, staging, opened]) {
       for (const name of await readdir(directory)) {
-        if (directory === this.#directories.images && whole.has(name)) continue;
+        if (directory === images && whole.has(name)) continue;
         await rm(join(directory, name), { recursive: true, force: true });
       }
     }

@@ -79,6 +79,12 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
         logger.error('A checkpoint is damaged', { ...damage });
       const files = new VersionedFiles({ worker, background }, chunks, versions, logger);
       const parts = { database, chunks, versions, images, thread: slowThread, pinned: () => files.pinned() };
+      let collecting: Promise<unknown> = Promise.resolve();
+      const oneByOne = <T>(work: () => Promise<T>): Promise<T> => {
+        const run = collecting.then(work);
+        collecting = run.catch(() => {});
+        return run;
+      };
       let closed = false;
       const close = async (): Promise<void> => {
         if (closed) return;
@@ -96,12 +102,13 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
         get damagedCheckpoints() {
           return damagedCheckpoints;
         },
-        collect: async (options) => {
-          const freed = await collect(parts, options);
-          quota?.changed();
-          return freed;
-        },
-        survey: (without, options) => surveyCollection(parts, without, options),
+        collect: (options) =>
+          oneByOne(async () => {
+            const freed = await collect(parts, options);
+            quota?.changed();
+            return freed;
+          }),
+        survey: (without, options) => oneByOne(() => surveyCollection(parts, without, options)),
         verify: async (onProgress) => {
           // Its snapshot of the metadata does not keep contents from being given back.
           using _held = chunks.holdSweep();

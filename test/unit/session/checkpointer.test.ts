@@ -54,6 +54,7 @@ function bench() {
     sentry: () => sentry,
     noDump: () => undefined,
     isAgentState: () => false,
+    makeRoom: () => Promise.resolve(false),
     logger: silentLogger,
   });
   const sandbox = {
