@@ -17,6 +17,7 @@ import { takeProcessLock } from './server/process-lock.ts';
 import { createServer, type HelperServer } from './server/server.ts';
 import { createStateFeed } from './server/state-feed.ts';
 import { createHandlers } from './session/handlers.ts';
+import { watchLoopDelay } from './session/loop-delay.ts';
 import type { SessionParts } from './session/parts.ts';
 import { SessionRegistry } from './session/registry.ts';
 import { hostFeatures } from './session/host-features.ts';
@@ -83,7 +84,10 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     outerProxies: outerProxiesFrom(options.env),
     logger: logger.child('authority'),
   });
-  const engine = createEngine({ maxConcurrent: 2, logger: logger.child('engine') });
+  const engine = createEngine({
+    mode: options.env['TURNTABLE_ENGINE'] === 'off' ? 'off' : 'on',
+    logger: logger.child('engine'),
+  });
   cleanup.defer(() => engine.close());
   const backend = createOciBackend({
     stateDirectory,
@@ -119,6 +123,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
       agents: options.agents,
       profiles: agentProfiles,
       stateDirectory,
+      engine: engine.stats(),
     });
   const showFeatures = async (): Promise<void> =>
     dispatch({ type: 'helper/features', features: await features() });
@@ -155,6 +160,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   for (const note of recovered) logger.info('recovery', { note });
   void store.collect().catch((error: unknown) => logger.warn('collection failed', { error }));
 
+  const loopDelay = cleanup.use(watchLoopDelay());
   const stopAsked = Promise.withResolvers<boolean>();
   const server = await createServer({
     socketPath: options.socketPath,
@@ -163,7 +169,13 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     ...(options.tcpPort === undefined
       ? {}
       : { tcp: { port: options.tcpPort, tokenFile: join(stateDirectory, 'token') } }),
-    handlers: createHandlers({ parts, registry, features, stop: (sessions) => stopAsked.resolve(sessions) }),
+    handlers: createHandlers({
+      parts,
+      registry,
+      features,
+      loopDelay,
+      stop: (sessions) => stopAsked.resolve(sessions),
+    }),
     feed,
     logger,
   });

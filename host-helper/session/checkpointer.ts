@@ -86,6 +86,11 @@ export interface Closed {
   readonly record: CheckpointRecord;
 }
 
+/** The checkpoint was not even begun. All that was known is still known: the next one takes in what this one was for. */
+export class NotBegun extends Error {
+  override readonly name = 'NotBegun';
+}
+
 interface Work {
   readonly captured: CaptureResult | undefined;
   readonly image: { readonly id: string; readonly bytes: number } | undefined;
@@ -106,7 +111,9 @@ export class Checkpointer {
   #unseen = false;
   #closed = 0;
   #hintsTrusted = true;
-  #job: Pick<Job<unknown>, 'makeUrgent'> | undefined;
+  #job: Pick<Job<unknown>, 'makeUrgent' | 'cancel'> | undefined;
+  /** Size of the last dump: what the next will probably write. */
+  #imageBytes = 0;
   #hurried = false;
 
   constructor(parts: CheckpointerParts) {
@@ -183,7 +190,15 @@ export class Checkpointer {
     this.#job?.makeUrgent();
   }
 
-  /** Closes `request.turn` with a checkpoint. Throws only when not even the files could be captured. */
+  /**
+   * The turn whose checkpoint is still waiting to begin is over in a way that no checkpoint can show any more; the next one
+   * stands for both. True when it will not begin: its `close` throws `NotBegun`.
+   */
+  supersede(): boolean {
+    return this.#job?.cancel() ?? false;
+  }
+
+  /** Closes `request.turn` with a checkpoint. Throws `NotBegun`, or when not even the files could be captured. */
   async close(request: CloseRequest): Promise<Closed> {
     const startedMs = performance.now();
     let observation = await this.#observe(request.watch);
@@ -201,6 +216,7 @@ export class Checkpointer {
         ? [...request.alsoUncertain, 'the inspector was away for a while during this turn']
         : request.alsoUncertain,
     });
+    const unseen = this.#unseen;
     this.#unseen = false;
     const hinted = plan.dirtyRoots;
     this.#closed += 1;
@@ -213,6 +229,13 @@ export class Checkpointer {
     const processesChanged = changedSince(survivors, versioned, known);
     const work = await this.#work(request, plan, noDump, (during) => {
       observation = mergeObservations(observation, during);
+    }).catch((error: unknown) => {
+      this.#hurried = false;
+      if (error instanceof NotBegun) {
+        this.#pending = this.#pending ? mergeObservations(observation, this.#pending) : observation;
+        this.#unseen ||= unseen;
+      }
+      throw error;
     });
 
     this.#hurried = false;
@@ -420,7 +443,7 @@ export class Checkpointer {
     const wantsDump = plan.processes === 'dump';
     if (wantsDump && noDump === undefined) {
       try {
-        return await this.#submit(request, 'processes', () => this.#dump(request, plan, also));
+        return await this.#submit(request, 'processes', (wrote) => this.#dump(request, plan, also, wrote));
       } catch (error) {
         if (!(error instanceof TurntableError) || error.code !== 'checkpointFailed') throw error;
         this.#parts.logger.warn('processes could not be dumped; keeping files only', {
@@ -438,12 +461,30 @@ export class Checkpointer {
     return this.#submit(request, 'files', () => this.#filesOnly(sandbox, plan, degraded));
   }
 
-  async #submit(request: CloseRequest, kind: 'files' | 'processes', run: () => Promise<Work>): Promise<Work> {
-    const urgent = request.urgent || this.#hurried;
-    const job = this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent, run });
+  async #submit(
+    request: CloseRequest,
+    kind: 'files' | 'processes',
+    run: (wrote: (bytes: number) => void) => Promise<Work>,
+  ): Promise<Work> {
+    let begun = false;
+    const job = this.#parts.engine.submit({
+      sandboxId: request.sandbox.id,
+      kind,
+      urgent: request.urgent || this.#hurried,
+      estimateBytes: kind === 'processes' ? this.#imageBytes : 0,
+      run: async (_signal, wrote) => {
+        begun = true;
+        const work = await run(wrote);
+        wrote(work.captured?.bytesStored ?? 0);
+        return work;
+      },
+    });
     this.#job = job;
     try {
       return await job.done;
+    } catch (error) {
+      if (begun) throw error;
+      throw new NotBegun(error instanceof Error ? error.message : String(error), { cause: error });
     } finally {
       this.#job = undefined;
     }
@@ -460,7 +501,12 @@ export class Checkpointer {
     }
   }
 
-  async #dump(request: CloseRequest, plan: Plan, also: (observation: Observation) => void): Promise<Work> {
+  async #dump(
+    request: CloseRequest,
+    plan: Plan,
+    also: (observation: Observation) => void,
+    wrote: (bytes: number) => void,
+  ): Promise<Work> {
     const { sandbox, watch } = request;
     const { images } = this.#parts.store;
     const staged = await images.stage();
@@ -470,7 +516,7 @@ export class Checkpointer {
       let files: OpenFile[] = [];
       let filesMs = 0;
       const startedMs = performance.now();
-      await sandbox.dump(staged, async () => {
+      const dumped = await sandbox.dump(staged, async () => {
         const filesStartedMs = performance.now();
         frozen = await this.#observe(watch);
         files = await openFiles(frozen.live.map((process) => process.pid));
@@ -484,8 +530,16 @@ export class Checkpointer {
         filesMs = performance.now() - filesStartedMs;
       });
       if (frozen) also(frozen);
-      const counts = await this.#settledCounts(request, frozen);
-      const kept = await images.keep(staged);
+      this.#imageBytes = dumped.imageBytes;
+      wrote(dumped.imageBytes);
+      // The survivors come to rest while the image is made durable. Both are waited for: a failed one is discarded as a whole.
+      const [counted, keeping] = await Promise.allSettled([
+        this.#settledCounts(request, frozen),
+        images.keep(staged),
+      ]);
+      if (counted.status === 'rejected') throw counted.reason;
+      if (keeping.status === 'rejected') throw keeping.reason;
+      const [counts, kept] = [counted.value, keeping.value];
       this.#processes = {
         image: kept.image,
         turn: request.turn.id,
