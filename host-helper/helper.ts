@@ -40,6 +40,8 @@ export interface HelperOptions {
   readonly binDirectory: string;
   readonly criu: string | undefined;
   readonly rulesPath: string;
+  /** Default: those that ship. */
+  readonly profiles?: SessionParts['profiles'];
   readonly agents: SessionParts['agents'];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
@@ -56,7 +58,7 @@ export interface Helper {
 
 /** Starts everything; throws with everything down again. */
 export async function startHelper(options: HelperOptions): Promise<Helper> {
-  const { logger, stateDirectory } = options;
+  const { logger, stateDirectory, profiles = agentProfiles } = options;
   const checkpoints = checkpointPolicyFrom(options.env);
   await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
   await using cleanup = new AsyncDisposableStack();
@@ -111,7 +113,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     sentry: () => keeper.current,
     noDump: () => probe.dump,
     checkpoints,
-    profiles: agentProfiles,
+    profiles,
     agents: options.agents,
     upstream: (name, env) => Promise.resolve(upstreamByName(name, { ...options.env, ...env }, model.url)),
     dispatch,
@@ -124,7 +126,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
       probe,
       sentry: keeper.current,
       agents: options.agents,
-      profiles: agentProfiles,
+      profiles,
       stateDirectory,
       engine: engine.stats(),
     });
