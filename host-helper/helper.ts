@@ -16,7 +16,9 @@ import { removeHiddenLayers } from './sandbox/oci/roots.ts';
 import { takeProcessLock } from './server/process-lock.ts';
 import { createServer, type HelperServer } from './server/server.ts';
 import { createStateFeed } from './server/state-feed.ts';
+import { checkpointPolicyFrom } from './session/checkpoint-policy.ts';
 import { createHandlers } from './session/handlers.ts';
+import { watchLoopDelay } from './session/loop-delay.ts';
 import type { SessionParts } from './session/parts.ts';
 import { SessionRegistry } from './session/registry.ts';
 import { Housekeeping } from './session/housekeeping.ts';
@@ -41,6 +43,8 @@ export interface HelperOptions {
   readonly criu: string | undefined;
   readonly rulesPath: string;
   readonly retentionPath: string;
+  /** Default: those that ship. */
+  readonly profiles?: SessionParts['profiles'];
   readonly agents: SessionParts['agents'];
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly logger: Logger;
@@ -57,7 +61,8 @@ export interface Helper {
 
 /** Starts everything; throws with everything down again. */
 export async function startHelper(options: HelperOptions): Promise<Helper> {
-  const { logger, stateDirectory } = options;
+  const { logger, stateDirectory, profiles = agentProfiles } = options;
+  const checkpoints = checkpointPolicyFrom(options.env);
   await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
   await using cleanup = new AsyncDisposableStack();
   // Before anything is opened or recovered: a second helper must not touch what the first one is using.
@@ -88,7 +93,10 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     outerProxies: outerProxiesFrom(options.env),
     logger: logger.child('authority'),
   });
-  const engine = createEngine({ maxConcurrent: 2, logger: logger.child('engine') });
+  const engine = createEngine({
+    mode: options.env['TURNTABLE_ENGINE'] === 'off' ? 'off' : 'on',
+    logger: logger.child('engine'),
+  });
   cleanup.defer(() => engine.close());
   const backend = createOciBackend({
     stateDirectory,
@@ -109,7 +117,8 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     authority,
     sentry: () => keeper.current,
     noDump: () => probe.dump,
-    profiles: agentProfiles,
+    checkpoints,
+    profiles,
     agents: options.agents,
     upstream: (name, env) => Promise.resolve(upstreamByName(name, { ...options.env, ...env }, model.url)),
     makeRoom: () => housekeeping.makeRoom(),
@@ -130,9 +139,10 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
       probe,
       sentry: keeper.current,
       agents: options.agents,
-      profiles: agentProfiles,
+      profiles,
       stateDirectory,
       storeBytes: store.usage().storeBytes,
+      engine: engine.stats(),
     });
   const showFeatures = async (): Promise<void> =>
     dispatch({ type: 'helper/features', features: await features() });
@@ -170,6 +180,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   housekeeping.showDamage();
   housekeeping.start();
 
+  const loopDelay = cleanup.use(watchLoopDelay());
   const stopAsked = Promise.withResolvers<boolean>();
   const server = await createServer({
     socketPath: options.socketPath,
@@ -183,6 +194,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
       registry,
       housekeeping,
       features,
+      loopDelay,
       stop: (sessions) => stopAsked.resolve(sessions),
     }),
     feed,

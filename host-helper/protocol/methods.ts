@@ -19,6 +19,37 @@ const turn = z.number().int().nonnegative();
 const absolutePath = z.string().min(1).max(4096).startsWith('/');
 const prompt = z.string().max(100_000);
 
+const waitsSchema = z.object({ p50: z.number(), p95: z.number(), max: z.number() });
+const engineStatsSchema = z.object({
+  /** `off`: every checkpoint starts at once, for comparison (TURNTABLE_ENGINE=off). */
+  mode: z.enum(['on', 'off']),
+  pressure: z.enum(['none', 'long', 'full']),
+  queued: z.number(),
+  running: z.number(),
+  /** Jobs begun, done together with another one, and not taken, since the helper started. */
+  started: z.number(),
+  merged: z.number(),
+  refused: z.number(),
+  bytes: z.number(),
+  /** Negative is debt; null without a limit. */
+  balanceBytes: z.number().nullable(),
+  waitMs: waitsSchema,
+  /** How late the helper's event loop was. */
+  loopDelayMs: waitsSchema,
+  sandboxes: z
+    .array(
+      z.object({
+        sandboxId: z.string(),
+        queued: z.number(),
+        started: z.number(),
+        bytes: z.number(),
+        busyMs: z.number(),
+        waitMs: waitsSchema,
+      }),
+    )
+    .max(256),
+});
+
 /** How a change that the agent did not make is treated by a rewind. */
 export const conflictChoiceSchema = z.enum(['keep-mine', 'take-theirs', 'merge', 'keep-both']);
 
@@ -77,6 +108,8 @@ export const methods = {
     result: z.object({}),
   },
   doctor: { params: z.object({}), result: z.object({ features: z.array(featureSchema) }) },
+  /** How the queue of checkpoint work goes, and how long this process kept others waiting. Times in milliseconds, over the last jobs. */
+  'engine/stats': { params: z.object({}), result: engineStatsSchema },
   'helper/stop': {
     params: z.object({
       /** Stop sessions too (default), or leave their sandboxes to be adopted. */ sessions: z

@@ -25,6 +25,7 @@ import { TurntableError } from '../protocol/errors.ts';
 import type { Checkpoint, EffectClass, ReachedHost, Turn } from '../protocol/state.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { CaptureResult, CheckpointRecord, FileChange, FileVersionId, Store } from '../store/store.ts';
+import { planUnder, type CheckpointPolicy } from './checkpoint-policy.ts';
 import { newId } from './ids.ts';
 import type { Position } from './session-record.ts';
 
@@ -68,6 +69,7 @@ export interface CheckpointerParts {
   readonly isAgentState: (path: string) => boolean;
   /** For a checkpoint that did not fit into the store. True when there is room now. */
   readonly makeRoom: () => Promise<boolean>;
+  readonly policy: CheckpointPolicy;
   readonly logger: Logger;
 }
 
@@ -88,9 +90,14 @@ export interface Closed {
   readonly record: CheckpointRecord;
 }
 
+/** The checkpoint was not even begun. All that was known is still known: the next one takes in what this one was for. */
+export class NotBegun extends Error {
+  override readonly name = 'NotBegun';
+}
+
 interface Work {
   readonly captured: CaptureResult | undefined;
-  readonly image: { readonly id: string; readonly bytes: number } | undefined;
+  readonly image: { readonly id: string; readonly bytes: number; readonly dumpedBytes: number } | undefined;
   readonly filesMs: number;
   readonly processesMs: number;
   readonly degraded: string | undefined;
@@ -109,7 +116,9 @@ export class Checkpointer {
   #closed = 0;
   #roomTried = false;
   #hintsTrusted = true;
-  #job: Pick<Job<unknown>, 'makeUrgent'> | undefined;
+  #job: Pick<Job<unknown>, 'makeUrgent' | 'cancel'> | undefined;
+  /** Size of the last dump: what the next will probably write. */
+  #imageBytes = 0;
   #hurried = false;
 
   constructor(parts: CheckpointerParts) {
@@ -190,7 +199,15 @@ export class Checkpointer {
     this.#job?.makeUrgent();
   }
 
-  /** Closes `request.turn` with a checkpoint. Throws only when not even the files could be captured. */
+  /**
+   * The turn whose checkpoint is still waiting to begin is over in a way that no checkpoint can show any more; the next one
+   * stands for both. True when it will not begin: its `close` throws `NotBegun`.
+   */
+  supersede(): boolean {
+    return this.#job?.cancel() ?? false;
+  }
+
+  /** Closes `request.turn` with a checkpoint. Throws `NotBegun`, or when not even the files could be captured. */
   async close(request: CloseRequest): Promise<Closed> {
     const startedMs = performance.now();
     let observation = await this.#observe(request.watch);
@@ -208,10 +225,13 @@ export class Checkpointer {
         ? [...request.alsoUncertain, 'the inspector was away for a while during this turn']
         : request.alsoUncertain,
     });
+    const unseen = this.#unseen;
     this.#unseen = false;
     const hinted = plan.dirtyRoots;
     this.#closed += 1;
     if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
+    // The first checkpoint is what everything else is a change of, under every policy.
+    if (request.turn.kind !== 'start') plan = planUnder(this.#parts.policy, plan, rootNames);
     const portsByPid = await listeningPorts(survivors.map((process) => process.pid));
     const inspectMs = performance.now() - startedMs;
 
@@ -222,7 +242,14 @@ export class Checkpointer {
       this.#work(request, plan, noDump, (during) => {
         observation = mergeObservations(observation, during);
       }),
-    );
+    ).catch((error: unknown) => {
+      this.#hurried = false;
+      if (error instanceof NotBegun) {
+        this.#pending = this.#pending ? mergeObservations(observation, this.#pending) : observation;
+        this.#unseen ||= unseen;
+      }
+      throw error;
+    });
 
     this.#hurried = false;
     const before = this.#files;
@@ -262,6 +289,7 @@ export class Checkpointer {
       reused: effectClass === 'none',
       hasProcesses: image !== undefined,
       bytesStored: (work.captured?.bytesStored ?? 0) + (work.image?.bytes ?? 0),
+      bytesWritten: (work.captured?.bytesStored ?? 0) + (work.image?.dumpedBytes ?? 0),
       inspectMs,
       filesMs: work.filesMs,
       processesMs: work.processesMs,
@@ -447,7 +475,7 @@ export class Checkpointer {
     const wantsDump = plan.processes === 'dump';
     if (wantsDump && noDump === undefined) {
       try {
-        return await this.#submit(request, 'processes', () => this.#dump(request, plan, also));
+        return await this.#submit(request, 'processes', (wrote) => this.#dump(request, plan, also, wrote));
       } catch (error) {
         // What has no room for memory may have some for files.
         const filesMayDo =
@@ -468,12 +496,30 @@ export class Checkpointer {
     return this.#submit(request, 'files', () => this.#filesOnly(sandbox, plan, degraded));
   }
 
-  async #submit(request: CloseRequest, kind: 'files' | 'processes', run: () => Promise<Work>): Promise<Work> {
-    const urgent = request.urgent || this.#hurried;
-    const job = this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent, run });
+  async #submit(
+    request: CloseRequest,
+    kind: 'files' | 'processes',
+    run: (wrote: (bytes: number) => void) => Promise<Work>,
+  ): Promise<Work> {
+    let begun = false;
+    const job = this.#parts.engine.submit({
+      sandboxId: request.sandbox.id,
+      kind,
+      urgent: request.urgent || this.#hurried,
+      estimateBytes: kind === 'processes' ? this.#imageBytes : 0,
+      run: async (_signal, wrote) => {
+        begun = true;
+        const work = await run(wrote);
+        wrote(work.captured?.bytesStored ?? 0);
+        return work;
+      },
+    });
     this.#job = job;
     try {
       return await job.done;
+    } catch (error) {
+      if (begun) throw error;
+      throw new NotBegun(error instanceof Error ? error.message : String(error), { cause: error });
     } finally {
       this.#job = undefined;
     }
@@ -490,7 +536,12 @@ export class Checkpointer {
     }
   }
 
-  async #dump(request: CloseRequest, plan: Plan, also: (observation: Observation) => void): Promise<Work> {
+  async #dump(
+    request: CloseRequest,
+    plan: Plan,
+    also: (observation: Observation) => void,
+    wrote: (bytes: number) => void,
+  ): Promise<Work> {
     const { sandbox, watch } = request;
     const { images } = this.#parts.store;
     const staged = await images.stage();
@@ -500,7 +551,7 @@ export class Checkpointer {
       let files: OpenFile[] = [];
       let filesMs = 0;
       const startedMs = performance.now();
-      await sandbox.dump(staged, async () => {
+      const dumped = await sandbox.dump(staged, async () => {
         const filesStartedMs = performance.now();
         frozen = await this.#observe(watch);
         files = await openFiles(frozen.live.map((process) => process.pid));
@@ -514,8 +565,16 @@ export class Checkpointer {
         filesMs = performance.now() - filesStartedMs;
       });
       if (frozen) also(frozen);
-      const counts = await this.#settledCounts(request, frozen);
-      const kept = await images.keep(staged);
+      this.#imageBytes = dumped.imageBytes;
+      wrote(dumped.imageBytes);
+      // The survivors come to rest while the image is made durable. Both are waited for: a failed one is discarded as a whole.
+      const [counted, keeping] = await Promise.allSettled([
+        this.#settledCounts(request, frozen),
+        images.keep(staged),
+      ]);
+      if (counted.status === 'rejected') throw counted.reason;
+      if (keeping.status === 'rejected') throw keeping.reason;
+      const [counts, kept] = [counted.value, keeping.value];
       this.#processes = {
         image: kept.image,
         turn: request.turn.id,
@@ -525,7 +584,7 @@ export class Checkpointer {
       };
       return {
         captured,
-        image: { id: kept.image, bytes: kept.bytesStored },
+        image: { id: kept.image, bytes: kept.bytesStored, dumpedBytes: dumped.imageBytes },
         filesMs,
         processesMs: performance.now() - startedMs - filesMs,
         degraded: undefined,

@@ -10,6 +10,7 @@ import { shownChanges } from '../inspector/effects.ts';
 import { createApplyHandlers } from './apply-session.ts';
 import { execCommand } from './exec-command.ts';
 import type { Housekeeping } from './housekeeping.ts';
+import type { LoopDelay } from './loop-delay.ts';
 import type { SessionParts } from './parts.ts';
 import type { SessionRegistry } from './registry.ts';
 import { checkpointOf, previewRewind, rewind } from './rewind.ts';
@@ -23,6 +24,7 @@ export interface HandlersOptions {
   readonly housekeeping: Housekeeping;
   readonly features: () => Promise<Feature[]>;
   readonly stop: (sessions: boolean) => void;
+  readonly loopDelay: LoopDelay;
 }
 
 export function createHandlers(options: HandlersOptions): Handlers {
@@ -36,6 +38,12 @@ export function createHandlers(options: HandlersOptions): Handlers {
 
   return {
     doctor: async () => ({ features: await options.features() }),
+    'engine/stats': () =>
+      Promise.resolve({
+        ...parts.engine.stats(),
+        sandboxes: [...parts.engine.stats().sandboxes],
+        loopDelayMs: options.loopDelay.read(),
+      }),
     'helper/stop': (params) => {
       options.stop(params.sessions ?? true);
       return Promise.resolve({});

@@ -2,6 +2,7 @@
 
 import { access, statfs } from 'node:fs/promises';
 import type { AgentProfile } from '../agents/profile.ts';
+import type { EngineStats } from '../engine/engine.ts';
 import type { Sentry } from '../inspector/sentry.ts';
 import type { Feature } from '../protocol/state.ts';
 import type { SessionParts } from './parts.ts';
@@ -18,6 +19,7 @@ export interface HostFeaturesOptions {
   readonly stateDirectory: string;
   /** What checkpoints take. */
   readonly storeBytes: number;
+  readonly engine: EngineStats;
 }
 
 export async function hostFeatures(options: HostFeaturesOptions): Promise<Feature[]> {
@@ -34,6 +36,7 @@ export async function hostFeatures(options: HostFeaturesOptions): Promise<Featur
         }
       : { name: 'processes', status: 'degraded', detail: `files only: ${probe.dump}`, next: setUp },
     ...sentryFeatures(options.sentry),
+    engineFeature(options.engine),
     await diskFeature(options.stateDirectory, options.storeBytes),
     ...(await agentFeatures(options)),
   ];
@@ -75,6 +78,26 @@ function sentryFeatures(sentry: Sentry | undefined): Feature[] {
           detail: `programs that need a question are refused: ${features.execVerifyDetail}`,
         },
   ];
+}
+
+function engineFeature(stats: EngineStats): Feature {
+  const { mode, queued, running, started, refused, waitMs } = stats;
+  const detail =
+    `${queued} checkpoints wait, ${running} run` +
+    (started === 0
+      ? ''
+      : `; of ${started} so far half waited under ${Math.ceil(waitMs.p50)} ms, 95 % under ${Math.ceil(waitMs.p95)} ms`) +
+    (refused === 0 ? '' : `; ${refused} were not taken because too many waited`);
+  if (mode === 'off')
+    return {
+      name: 'engine',
+      status: 'degraded',
+      detail: `switched off: checkpoints of all sessions start at once; ${detail}`,
+      next: 'start the helper without TURNTABLE_ENGINE=off',
+    };
+  return stats.pressure === 'none'
+    ? { name: 'engine', status: 'ok', detail }
+    : { name: 'engine', status: 'degraded', detail, next: 'stop some sessions, or wait a moment' };
 }
 
 async function diskFeature(stateDirectory: string, storeBytes: number): Promise<Feature> {

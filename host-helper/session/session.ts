@@ -4,8 +4,9 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { untilIdle } from './agent-idle.ts';
 import type { Closed } from './checkpointer.ts';
-import { Checkpointer } from './checkpointer.ts';
+import { Checkpointer, NotBegun } from './checkpointer.ts';
 import { AgentRunner } from './agent-runner.ts';
 import { Lock } from './lock.ts';
 import { SessionRuntime } from './runtime.ts';
@@ -19,7 +20,7 @@ import type { AgentState, Conversation, ReachedHost, SessionState, Turn } from '
 import { keyNames } from '../turns/upstreams.ts';
 import type { MainLoopRequest, ModelEndpointHooks } from '../turns/model-endpoint.ts';
 
-/** After a reply without tool calls, how long the agent gets to exit before its last turn is closed. */
+/** After a reply without tool calls, how long the agent gets to exit or to fall idle before its last turn is closed. */
 const lastTurnGraceMs = 3_000;
 /** After a failed request, how long the agent gets to try again before the turn is closed. Its work is not lost if it does so later. */
 const failedTurnGraceMs = 60_000;
@@ -56,7 +57,8 @@ export class Session {
   #epoch = 0;
   /** What lived before the agent was started: what lives besides at its first request is the agent's own furniture. */
   #beforeAgent: ReadonlySet<string> | undefined;
-  #lastTurnTimer: NodeJS.Timeout | undefined;
+  /** Ends the wait for the end of the last turn. */
+  #expecting: AbortController | undefined;
 
   constructor(parts: SessionParts, record: SessionRecord, env: Readonly<Record<string, string>>) {
     this.parts = parts;
@@ -82,6 +84,7 @@ export class Session {
       noDump: parts.noDump,
       isAgentState: this.isAgentState,
       makeRoom: parts.makeRoom,
+      policy: parts.checkpoints,
       logger: this.logger,
     });
     this.agent = profile
@@ -329,7 +332,7 @@ export class Session {
   async closeOpenTurn(urgent: boolean): Promise<Turn | undefined> {
     const open = this.turns.open;
     if (!open) return undefined;
-    clearTimeout(this.#lastTurnTimer);
+    this.#expecting?.abort();
     if (this.runtime.sandbox.state !== 'running') {
       await this.keepWhatIsThere(open.label);
       return this.turns.get(open.id);
@@ -357,7 +360,10 @@ export class Session {
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.logger.error('a turn could not be checkpointed', { turn: open.id, reason });
-      this.#notCaptured(before, uncertain, `turn ${open.id} was not captured`);
+      if (error instanceof NotBegun) {
+        this.#uncertain.push(...uncertain);
+        this.#reached.push(...network);
+      } else this.#notCaptured(before, uncertain, `turn ${open.id} was not captured`);
       const turn: Turn = {
         ...this.turns.get(open.id),
         state: 'closed',
@@ -461,12 +467,12 @@ export class Session {
   setAgent(agent: AgentState): void {
     const tag = this.agent?.running?.tag;
     const { agentTag: _old, ...record } = this.#record;
-    this.#save({ ...record, agent, ...(tag === undefined ? {} : { agentTag: tag }) });
+    this.#save({ ...record, agent, ...(tag === undefined ? {} : { agentTag: tag }) }, 'relaxed');
     this.parts.dispatch({ type: 'agent/changed', sessionId: this.id, agent });
   }
 
   setFurniture(furniture: ReadonlySet<string>): void {
-    this.#save({ ...this.#record, furniture: [...furniture] });
+    this.#save({ ...this.#record, furniture: [...furniture] }, 'relaxed');
   }
 
   /** A command of an outside agent begins; until the returned function is called the session's questions end with `signal`. */
@@ -509,7 +515,7 @@ export class Session {
   /** Whatever waits for an earlier state of this session must not touch the new one. */
   nextEpoch(): number {
     this.#epoch += 1;
-    clearTimeout(this.#lastTurnTimer);
+    this.#expecting?.abort();
     // The next endpoint counts its requests from the start.
     this.#turnByRequest.clear();
     this.#capped.clear();
@@ -532,6 +538,8 @@ export class Session {
 
   async #boundary(request: MainLoopRequest): Promise<void> {
     const epoch = this.#epoch;
+    // The turn before went on before its checkpoint had even begun; what that would hold now, this one's holds as well.
+    if (this.#capped.size > 0) this.checkpointer.supersede();
     await this.lock.run(async () => {
       if (epoch !== this.#epoch || !this.#runtime?.up) return;
       const closed = await this.closeOpenTurn(false);
@@ -555,13 +563,15 @@ export class Session {
     this.turns.update(at.opened, { ...turn, conversation, label: labelOf(conversation) });
     if (this.turns.open?.id !== at.opened) return;
     this.setAgent({ ...this.#record.agent, status: 'running' });
-    if (conversation.error !== undefined) this.#expectEnd(failedTurnGraceMs);
-    else if (conversation.toolCalls.length === 0) this.#expectEnd(lastTurnGraceMs);
+    // A reply to a request sent again: what was expected after the first no longer is.
+    this.#expecting?.abort();
+    if (conversation.error !== undefined) this.#expectEnd(at.opened, 'failed');
+    else if (conversation.toolCalls.length === 0) this.#expectEnd(at.opened, 'last');
   }
 
   /** The agent went on while its checkpoint was still being made: what that holds is no single instant. Says so. */
   #markCapped(request: MainLoopRequest, closed: Turn | undefined): void {
-    if (!this.#capped.delete(request.number) || !closed?.checkpoint) return;
+    if (!this.#capped.delete(request.number) || !closed?.checkpoint?.restorable) return;
     this.turns.update(closed.id, {
       checkpoint: {
         ...closed.checkpoint,
@@ -582,15 +592,27 @@ export class Session {
     if (turn.checkpoint) this.turns.update(closed, { checkpoint: { ...turn.checkpoint, heldMs } });
   }
 
-  /** The last reply asked for nothing: the turn ends when the agent does, or when it has waited a moment. */
-  #expectEnd(graceMs: number): void {
-    clearTimeout(this.#lastTurnTimer);
-    const epoch = this.#epoch;
-    this.#lastTurnTimer = setTimeout(() => {
-      this.#later('the last turn could not be closed', async () => {
-        if (epoch === this.#epoch && this.#runtime?.up) await this.closeOpenTurn(false);
-      });
-    }, graceMs);
+  /** Nothing may follow: after a last reply the turn ends when the agent does or falls idle, after a failed one when it has not asked again. */
+  #expectEnd(turn: number, after: 'last' | 'failed'): void {
+    const runtime = this.#runtime;
+    if (!runtime?.up) return;
+    const expecting = new AbortController();
+    this.#expecting = expecting;
+    const { signal } = expecting;
+    const end =
+      after === 'last'
+        ? untilIdle(runtime.sandbox.cgroup.path, lastTurnGraceMs, signal)
+        : sleep(failedTurnGraceMs, undefined, { signal, ref: false });
+    end
+      .then(() => {
+        // Asked again meanwhile: its reply says how it goes on.
+        if (runtime.pendingRequests > 0) return;
+        this.#later('the last turn could not be closed', async () => {
+          // A boundary that held the lock has closed it and opened the next.
+          if (!signal.aborted && runtime.up && this.turns.open?.id === turn) await this.closeOpenTurn(false);
+        });
+      })
+      .catch(() => {});
   }
 
   #agentStarted(): void {
@@ -669,10 +691,10 @@ export class Session {
     return [...reached.values()];
   }
 
-  #save(record: SessionRecord): void {
+  #save(record: SessionRecord, how: 'durable' | 'relaxed' = 'durable'): void {
     this.#record = record;
     try {
-      this.parts.store.metadata.putSession(record.id, JSON.stringify(record));
+      this.parts.store.metadata.putSession(record.id, JSON.stringify(record), how);
     } catch (error) {
       // Goes on in memory, and is written whole the next time: work must not stop because of a full disk.
       if (!(error instanceof TurntableError) || error.code !== 'diskFull') throw error;

@@ -1,6 +1,7 @@
 /**
  * The rows that sessions own, and write-ahead notes of work in several steps. Documents are opaque JSON here.
- * Every write is one synchronous, durable transaction.
+ * Every write is one synchronous transaction. Durable ones wait for the disk; relaxed ones are in the log, which the next
+ * durable one takes to the disk whole: they would otherwise hold up every reply that passes through this process.
  */
 
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
@@ -70,17 +71,20 @@ export class SqliteMetadata implements MetadataStore {
     );
   }
 
-  putSession(sessionId: string, document: string): void {
-    this.#write(
-      'INSERT INTO session (id, document, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document',
-      sessionId,
-      document,
-      Date.now(),
-    );
+  putSession(sessionId: string, document: string, how: 'durable' | 'relaxed' = 'durable'): void {
+    const write = (): void =>
+      this.#write(
+        'INSERT INTO session (id, document, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document',
+        sessionId,
+        document,
+        Date.now(),
+      );
+    if (how === 'relaxed') this.#relaxed(write);
+    else write();
   }
 
   putTurn(sessionId: string, turn: number, document: string): void {
-    inTransaction(this.#database, () => this.#putTurn(sessionId, turn, document));
+    this.#relaxed(() => inTransaction(this.#database, () => this.#putTurn(sessionId, turn, document)));
   }
 
   sessions(): readonly { readonly id: string; readonly document: string }[] {
@@ -138,6 +142,16 @@ export class SqliteMetadata implements MetadataStore {
 
   close(): void {
     this.#onClose();
+  }
+
+  /** With a log, NORMAL only leaves out the wait for the disk; order and wholeness stay. */
+  #relaxed(work: () => void): void {
+    this.#database.exec('PRAGMA synchronous = NORMAL');
+    try {
+      work();
+    } finally {
+      this.#database.exec('PRAGMA synchronous = FULL');
+    }
   }
 
   #putTurn(sessionId: string, turn: number, document: string): void {

@@ -114,7 +114,9 @@ export interface MetadataStore {
   expire(
     turns: readonly { readonly sessionId: string; readonly turn: number; readonly document: string }[],
   ): void;
-  putSession(sessionId: string, document: string): void;
+  /** `relaxed`: survives the helper's death at once, a power cut only from the next durable write on. */
+  putSession(sessionId: string, document: string, how?: 'durable' | 'relaxed'): void;
+  /** Relaxed: what makes a turn count is `publish`, which carries everything written before it to the disk. */
   putTurn(sessionId: string, turn: number, document: string): void;
   sessions(): readonly { readonly id: string; readonly document: string }[];
   turns(sessionId: string): readonly { readonly turn: number; readonly document: string }[];

@@ -1,7 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { createEngine, type Engine, type Job } from '../../../host-helper/engine/engine.ts';
+import {
+  createEngine,
+  type Clock,
+  type Engine,
+  type EngineOptions,
+  type Job,
+} from '../../../host-helper/engine/engine.ts';
+import { MergeKey } from '../../../host-helper/engine/queued-job.ts';
 import { silentLogger } from '../../../host-helper/log.ts';
+import { generator } from './generator.ts';
 
 /** Jobs that run until they are told to end, and a record of who started when. */
 class Bench {
@@ -9,7 +17,7 @@ class Bench {
   readonly started: string[] = [];
   readonly #ends = new Map<string, () => void>();
 
-  constructor(options: { maxConcurrent?: number; maxDumps?: number; maxQueued?: number } = {}) {
+  constructor(options: Partial<EngineOptions> = {}) {
     this.engine = createEngine({ ...options, logger: silentLogger });
   }
 
@@ -217,13 +225,195 @@ describe('the engine', () => {
       }
     }
   });
+
+  it('refuses one sandbox that asks for too much, and takes the others', async () => {
+    const bench = new Bench({ maxConcurrent: 1, maxQueuedPerSandbox: 2 });
+    for (const name of ['a/1', 'a/2', 'a/3']) bench.submit(name);
+    await assert.rejects(bench.submit('a/4').done, { code: 'overloaded', message: /this session/ });
+    void bench.submit('b/1');
+    assert.equal(bench.engine.queued, 3);
+    assert.equal(bench.engine.stats().refused, 1);
+  });
+
+  it('takes what a reply waits for although the queue is full', async () => {
+    const bench = new Bench({ maxConcurrent: 1, maxQueued: 1 });
+    for (const name of ['a/1', 'b/1', 'c/1!']) bench.submit(name);
+    assert.equal(bench.engine.pressure, 'full');
+    await assert.rejects(bench.submit('d/1!').done, { code: 'overloaded' });
+    await bench.end('a/1');
+    assert.deepEqual(bench.active, ['c/1!']);
+  });
+
+  it('puts background work off while the queue is long, and says when it is short', async () => {
+    const bench = new Bench({ maxConcurrent: 1, maxQueued: 4 });
+    for (const name of ['a/1', 'b/1', 'c/1']) bench.submit(name);
+    assert.equal(bench.engine.pressure, 'long');
+    const pack = (): Promise<string> =>
+      bench.engine.submit({
+        sandboxId: 'a',
+        kind: 'background',
+        urgent: false,
+        run: () => Promise.resolve('packed'),
+      }).done;
+    await assert.rejects(pack(), { code: 'overloaded' });
+    let short = false;
+    const wait = bench.engine.whenShort().then(() => (short = true));
+    await bench.end('a/1');
+    await wait;
+    assert.equal(short, true);
+    await bench.end('b/1');
+    await bench.end('c/1');
+    assert.equal(await pack(), 'packed');
+    await assert.rejects(crowded().engine.whenShort(AbortSignal.abort()), { code: 'cancelled' });
+  });
+
+  it('runs merged jobs once, in the place of the first, and settles all with one result', async () => {
+    for (const how of ['join', 'replace'] as const) {
+      const bench = new Bench({ maxConcurrent: 1 });
+      bench.submit('x/1');
+      const key = new MergeKey<string>(how);
+      const runs: string[] = [];
+      const submit = (name: string, urgent = false): Job<string> =>
+        bench.engine.submit({
+          sandboxId: 'a',
+          kind: 'files',
+          urgent,
+          merge: key,
+          run: () => {
+            runs.push(name);
+            return Promise.resolve(name);
+          },
+        });
+      const first = submit('first');
+      bench.submit('b/1');
+      const second = submit('second', true);
+      assert.equal(bench.engine.queued, 2);
+      await bench.end('x/1');
+      const wanted = how === 'join' ? 'first' : 'second';
+      assert.deepEqual([await first.done, await second.done, runs], [wanted, wanted, [wanted]]);
+      assert.equal(bench.engine.stats().merged, 1);
+      await bench.end('b/1');
+      // What has begun takes nothing in any more.
+      assert.equal(await submit('third').done.then(() => runs.length), 2);
+    }
+  });
+
+  it('merges only within one sandbox, and cancels only for whoever gives up', async () => {
+    const bench = new Bench({ maxConcurrent: 1 });
+    bench.submit('x/1');
+    const key = new MergeKey<string>('join');
+    const submit = (sandboxId: string): Job<string> =>
+      bench.engine.submit({
+        sandboxId,
+        kind: 'files',
+        urgent: false,
+        merge: key,
+        run: () => Promise.resolve(sandboxId),
+      });
+    const [first, second, other] = [submit('a'), submit('a'), submit('b')];
+    assert.equal(first.cancel(), true);
+    await assert.rejects(first.done, { code: 'cancelled' });
+    await bench.end('x/1');
+    assert.deepEqual([await second.done, await other.done], ['a', 'b']);
+    assert.equal(second.cancel(), false);
+  });
+
+  it('forgets a merged job once everybody has given it up', async () => {
+    const bench = new Bench({ maxConcurrent: 1 });
+    bench.submit('x/1');
+    const key = new MergeKey<number>('join');
+    let runs = 0;
+    const submit = (): Job<number> =>
+      bench.engine.submit({
+        sandboxId: 'a',
+        kind: 'files',
+        urgent: false,
+        merge: key,
+        run: () => Promise.resolve(++runs),
+      });
+    const jobs = [submit(), submit()];
+    for (const job of jobs) assert.equal(job.cancel(), true);
+    for (const job of jobs) await assert.rejects(job.done, { code: 'cancelled' });
+    const later = submit();
+    await bench.end('x/1');
+    assert.equal(await later.done, 1);
+  });
+
+  it('begins again by itself once the bytes that held it back are paid', async () => {
+    const clock = new FakeClock();
+    const bench = new Bench({ bytesPerSecond: 1_000, clock });
+    const write = bench.engine.submit({
+      sandboxId: 'a',
+      kind: 'files',
+      urgent: false,
+      run: (_signal, wrote) => {
+        wrote(2_000);
+        return Promise.resolve('written');
+      },
+    });
+    assert.equal(await write.done, 'written');
+    await new Promise((resolve) => setImmediate(resolve));
+    bench.submit('b/1');
+    bench.submit('c/1!');
+    assert.deepEqual(bench.active, ['c/1!'], 'a reply waits: it borrows');
+    clock.advance(900);
+    assert.deepEqual(bench.active, ['c/1!']);
+    clock.advance(200);
+    assert.deepEqual(bench.active, ['c/1!', 'b/1']);
+  });
+
+  it('switched off, starts everything at once, one of a sandbox at a time', async () => {
+    const bench = new Bench({ mode: 'off', maxConcurrent: 1, bytesPerSecond: 1 });
+    for (const name of ['a/p1', 'b/p1', 'c/f1', 'a/p2!']) bench.submit(name);
+    assert.deepEqual(bench.active, ['a/p1', 'b/p1', 'c/f1']);
+    await bench.end('a/p1');
+    assert.deepEqual(bench.active, ['b/p1', 'c/f1', 'a/p2!']);
+    assert.equal(bench.engine.stats().mode, 'off');
+  });
+
+  it('tells what waits and how long it took, for each sandbox', async () => {
+    const clock = new FakeClock();
+    const bench = new Bench({ maxConcurrent: 1, clock });
+    bench.submit('a/1');
+    bench.submit('b/1');
+    clock.advance(40);
+    await bench.end('a/1');
+    bench.submit('b/2');
+    const stats = bench.engine.stats();
+    assert.deepEqual([stats.running, stats.queued, stats.started], [1, 1, 2]);
+    assert.deepEqual(stats.waitMs, { p50: 0, p95: 40, max: 40 });
+    const [a, b] = stats.sandboxes;
+    assert.deepEqual([a?.sandboxId, a?.busyMs, a?.queued], ['a', 40, 0]);
+    assert.deepEqual([b?.sandboxId, b?.waitMs.p95, b?.queued], ['b', 40, 1]);
+  });
 });
 
-/** Small, seeded, repeatable: a failing seed can be run again. */
-function generator(seed: number): (below: number) => number {
-  let state = seed;
-  return (below) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return (state >>> 8) % below;
-  };
+function crowded(): Bench {
+  const bench = new Bench({ maxConcurrent: 1, maxQueued: 2 });
+  for (const name of ['a/1', 'b/1', 'c/1']) bench.submit(name);
+  return bench;
+}
+
+/** Goes on only when told. */
+class FakeClock implements Clock {
+  #nowMs = 0;
+  readonly #calls = new Set<{ readonly atMs: number; call(): void }>();
+
+  now(): number {
+    return this.#nowMs;
+  }
+
+  later(afterMs: number, call: () => void): () => void {
+    const entry = { atMs: this.#nowMs + afterMs, call };
+    this.#calls.add(entry);
+    return () => this.#calls.delete(entry);
+  }
+
+  advance(byMs: number): void {
+    this.#nowMs += byMs;
+    for (const entry of [...this.#calls].filter(({ atMs }) => atMs <= this.#nowMs)) {
+      this.#calls.delete(entry);
+      entry.call();
+    }
+  }
 }
