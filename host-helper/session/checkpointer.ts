@@ -5,6 +5,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crashPoint } from '../crash-point.ts';
 import type { Engine, Job } from '../engine/engine.ts';
 import { classOf, planCheckpoint, type Plan } from '../inspector/classify.ts';
 import { buildEffects } from '../inspector/effects.ts';
@@ -187,6 +188,7 @@ export class Checkpointer {
   async close(request: CloseRequest): Promise<Closed> {
     const startedMs = performance.now();
     let observation = await this.#observe(request.watch);
+    crashPoint('checkpoint:observed');
     const survivors = this.#survivors(observation, request);
     const noDump = this.#parts.noDump();
     const rootNames = request.sandbox.roots.map((root) => root.name);
@@ -207,6 +209,7 @@ export class Checkpointer {
     if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
     const portsByPid = await listeningPorts(survivors.map((process) => process.pid));
     const inspectMs = performance.now() - startedMs;
+    crashPoint('checkpoint:planned');
 
     const versioned = this.#processes?.counts;
     const known = this.#known;
@@ -440,7 +443,11 @@ export class Checkpointer {
 
   async #submit(request: CloseRequest, kind: 'files' | 'processes', run: () => Promise<Work>): Promise<Work> {
     const urgent = request.urgent || this.#hurried;
-    const job = this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent, run });
+    const begin = (): Promise<Work> => {
+      crashPoint('checkpoint:begun');
+      return run();
+    };
+    const job = this.#parts.engine.submit({ sandboxId: request.sandbox.id, kind, urgent, run: begin });
     this.#job = job;
     try {
       return await job.done;
@@ -452,11 +459,14 @@ export class Checkpointer {
   async #filesOnly(sandbox: Sandbox, plan: Plan, degraded: string | undefined): Promise<Work> {
     const startedMs = performance.now();
     if (plan.freeze) await sandbox.freeze();
+    if (plan.freeze) crashPoint('checkpoint:frozen');
     try {
       const captured = await this.#capture(sandbox, plan.dirtyRoots, plan.sync);
+      crashPoint('checkpoint:captured');
       return { captured, image: undefined, filesMs: performance.now() - startedMs, processesMs: 0, degraded };
     } finally {
       if (plan.freeze) await sandbox.thaw();
+      if (plan.freeze) crashPoint('checkpoint:thawed');
     }
   }
 
@@ -464,6 +474,7 @@ export class Checkpointer {
     const { sandbox, watch } = request;
     const { images } = this.#parts.store;
     const staged = await images.stage();
+    crashPoint('dump:staged');
     try {
       let captured: CaptureResult | undefined;
       let frozen: Observation | undefined;

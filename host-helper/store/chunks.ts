@@ -22,6 +22,7 @@ import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import { damaged, diskFull, inTransaction } from './database.ts';
 import type { TreeWorker } from './treefs.ts';
@@ -189,7 +190,11 @@ export class ChunkStore {
     } finally {
       this.#touched = undefined;
     }
-    for (const pack of changedPacks) await this.#shrinkPack(pack);
+    crashPoint('gc:contentsForgotten');
+    for (const pack of changedPacks) {
+      await this.#shrinkPack(pack);
+      crashPoint('gc:packGiven');
+    }
     return freed;
   }
 

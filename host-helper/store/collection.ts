@@ -5,6 +5,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
+import { crashPoint } from '../crash-point.ts';
 import type { ChunkHash, ChunkStore } from './chunks.ts';
 import { inTransaction } from './database.ts';
 import { baseOf, decodeBlockList, isDirectory, isFile, type TreeEntry } from './file-tree.ts';
@@ -29,6 +30,7 @@ export async function collectContents(
       for (const id of versions.ids()) if (!live.has(id)) versions.remove(id);
       return [...live].filter((id) => versions.has(id)).flatMap((id) => [...versions.roots(id).values()]);
     });
+    crashPoint('gc:versionsForgotten');
     const live = await mark(database, chunks, versions, roots);
     for (const hash of packedImages()) live.add(hash);
     return live;

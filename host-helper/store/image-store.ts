@@ -8,6 +8,7 @@ import type { Dirent } from 'node:fs';
 import { link, lstat, mkdir, open, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { Logger } from '../log.ts';
 import { explainWriteError, type ChunkHash, type ChunkStore } from './chunks.ts';
@@ -75,14 +76,17 @@ export class DirectoryImages implements ProcessImageStore {
     let moved = false;
     try {
       const bytesStored = await makeDurable(stagedDirectory);
+      crashPoint('image:synced');
       await rename(stagedDirectory, directory);
       moved = true;
       await syncPath(this.#directories.images);
+      crashPoint('image:moved');
       inTransaction(this.#database, () =>
         this.#database
           .prepare('INSERT INTO image (id, bytes, created) VALUES (?, ?, ?)')
           .run(image, bytesStored, Date.now()),
       );
+      crashPoint('image:recorded');
       this.#packing = this.#packing.then(() => this.#packOlder());
       return { image, bytesStored };
     } catch (error) {
@@ -146,12 +150,15 @@ export class DirectoryImages implements ProcessImageStore {
         using batch = this.#chunks.begin({ smallAsRows: false });
         const packed = await packImage(directory, batch);
         await batch.flush();
+        crashPoint('pack:read');
         // Somebody opened or removed it meanwhile: another time.
         if ((this.#open.get(id) ?? 0) > 0 || !this.#rows().some((row) => row.id === id)) continue;
         batch.commit(() => {
           this.#database.prepare('UPDATE image SET packed = ? WHERE id = ?').run(JSON.stringify(packed), id);
         });
+        crashPoint('pack:committed');
         await rm(directory, { recursive: true, force: true });
+        crashPoint('pack:removed');
         this.#log.debug('Packed a process image', { image: id, bytesStored: batch.bytesStored });
       } catch (error) {
         this.#log.warn('A process image could not be packed; it stays whole', { image: id, error });
@@ -172,7 +179,9 @@ export class DirectoryImages implements ProcessImageStore {
       const fresh = Date.now() - created < unpublishedMs && created > this.#startedAt;
       if (named.has(id) || (this.#open.get(id) ?? 0) > 0 || fresh) continue;
       inTransaction(this.#database, () => this.#database.prepare('DELETE FROM image WHERE id = ?').run(id));
+      crashPoint('gc:imageForgotten');
       await rm(join(this.#directories.images, id), { recursive: true, force: true });
+      crashPoint('gc:imageRemoved');
       freed += bytes;
     }
     return freed;

@@ -19,7 +19,7 @@ export class SqliteMetadata implements MetadataStore {
     this.#onClose = onClose;
   }
 
-  publish(checkpoint: CheckpointRecord, turnDocument: string): void {
+  publish(checkpoint: CheckpointRecord, turnDocument: string, sessionDocument?: string): void {
     const { id, sessionId, turn, fileVersion, processImage, position, createdAt } = checkpoint;
     inTransaction(this.#database, () => {
       if (!this.#database.prepare('SELECT 1 FROM version WHERE id = ?').get(fileVersion)) {
@@ -43,6 +43,7 @@ export class SqliteMetadata implements MetadataStore {
         )
         .run(id, sessionId, turn, fileVersion, processImage ?? null, position, Math.trunc(createdAt));
       this.#putTurn(sessionId, turn, turnDocument);
+      if (sessionDocument !== undefined) this.#putSession(sessionId, sessionDocument);
     });
   }
 
@@ -59,12 +60,7 @@ export class SqliteMetadata implements MetadataStore {
   }
 
   putSession(sessionId: string, document: string): void {
-    this.#write(
-      'INSERT INTO session (id, document, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document',
-      sessionId,
-      document,
-      Date.now(),
-    );
+    inTransaction(this.#database, () => this.#putSession(sessionId, document));
   }
 
   putTurn(sessionId: string, turn: number, document: string): void {
@@ -126,6 +122,14 @@ export class SqliteMetadata implements MetadataStore {
 
   close(): void {
     this.#onClose();
+  }
+
+  #putSession(sessionId: string, document: string): void {
+    this.#database
+      .prepare(
+        'INSERT INTO session (id, document, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document',
+      )
+      .run(sessionId, document, Date.now());
   }
 
   #putTurn(sessionId: string, turn: number, document: string): void {

@@ -103,8 +103,8 @@ export interface CheckpointRecord {
 
 /** Rows the session layer owns; the store keeps them as JSON documents, keyed, in the same database. */
 export interface MetadataStore {
-  /** The checkpoint row and the turn document in one transaction. */
-  publish(checkpoint: CheckpointRecord, turnDocument: string): void;
+  /** The checkpoint row, the turn's document and, where given, the session's (whose head moves) in one transaction. */
+  publish(checkpoint: CheckpointRecord, turnDocument: string, sessionDocument?: string): void;
   checkpoint(id: string): CheckpointRecord | undefined;
   checkpointOf(sessionId: string, turn: number): CheckpointRecord | undefined;
   putSession(sessionId: string, document: string): void;
