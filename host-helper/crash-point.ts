@@ -81,6 +81,7 @@ export const crashPoints = [
   'apply:recorded',
   'apply:written',
   'apply:done',
+  'apply:confirmed',
   'undo:written',
   'undo:done',
 

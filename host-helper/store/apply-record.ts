@@ -73,12 +73,15 @@ export class ApplyRecords {
       .run(kind, sessionId, undoId);
   }
 
-  /** The apply is over: what stands in the folder now is what its client has been told. With `items`, only these were changed. */
-  settle(undoId: string, items?: readonly AppliedItem[]): void {
-    inTransaction(this.#database, () => {
-      if (items) this.#database.prepare('UPDATE apply SET document = ? WHERE id = ?').run(encode(items), undoId);
-      this.#forgetIntents(undoId);
-    });
+  replace(undoId: string, items: readonly AppliedItem[]): void {
+    inTransaction(this.#database, () =>
+      this.#database.prepare('UPDATE apply SET document = ? WHERE id = ?').run(encode(items), undoId),
+    );
+  }
+
+  /** What stands in the folder now is what its client is told. */
+  settle(undoId: string): void {
+    inTransaction(this.#database, () => this.#forgetIntents(undoId));
   }
 
   find(

@@ -72,6 +72,10 @@ export class FolderApply implements WorkspaceApply {
     return await this.#exclusive(() => this.#apply(request));
   }
 
+  confirmApply(undoId: string): void {
+    this.#records.settle(undoId);
+  }
+
   async undoApply(sessionId: string, undoId: string): Promise<{ readonly restored: readonly string[] }> {
     return await this.#exclusive(() => this.#undo(sessionId, undoId));
   }
@@ -143,7 +147,7 @@ export class FolderApply implements WorkspaceApply {
       this.#records.remove(undoId);
       return { applied, skipped, undoId: '' };
     }
-    this.#records.settle(undoId, recordOf(actions.filter((action) => done.has(action))));
+    this.#records.replace(undoId, recordOf(actions.filter((action) => done.has(action))));
     crashPoint('apply:done');
     this.#log.info('Applied changes', {
       sessionId: request.sessionId,

@@ -157,8 +157,10 @@ export interface WorkspaceApply {
     readonly version: FileVersionId;
     readonly roots: readonly TrackedRoot[];
   }): Promise<readonly ApplyItem[]>;
-  /** Each file atomically; what is replaced or deleted is kept for `undoApply`. */
+  /** Each file atomically; what is replaced or deleted is kept for `undoApply`. Unfinished until `confirmApply`: a later helper takes it back. */
   applyChanges(request: ApplyRequest): Promise<ApplyResult>;
+  /** The client is told of it now. */
+  confirmApply(undoId: string): void;
   /** Puts back what an apply changed. Throws `conflict` (data.paths) and changes nothing when the developer has since changed any of it. */
   undoApply(sessionId: string, undoId: string): Promise<{ readonly restored: readonly string[] }>;
 }
