@@ -9,9 +9,11 @@ import { createAuthority } from './authority/authority.ts';
 import { createEngine } from './engine/engine.ts';
 import { SentryKeeper } from './inspector/sentry-keeper.ts';
 import { startSentry } from './inspector/sentry-process.ts';
+import type { Sentry } from './inspector/sentry.ts';
 import type { Logger } from './log.ts';
 import { emptyState } from './protocol/reducer.ts';
 import { createOciBackend } from './sandbox/oci/backend.ts';
+import { markChildren, waitForCommands } from './sandbox/oci/left-running.ts';
 import { removeHiddenLayers } from './sandbox/oci/roots.ts';
 import { takeProcessLock } from './server/process-lock.ts';
 import { createServer, type HelperServer } from './server/server.ts';
@@ -67,6 +69,28 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   await using cleanup = new AsyncDisposableStack();
   // Before anything is opened or recovered: a second helper must not touch what the first one is using.
   cleanup.use(await takeProcessLock(join(stateDirectory, 'helper.lock')));
+  markChildren(stateDirectory);
+  await waitForCommands(stateDirectory, logger);
+
+  // The slowest parts of the start first, side by side: whether sandboxes work here, and the sentry's tests of itself.
+  const backend = createOciBackend({
+    stateDirectory,
+    runc: 'runc',
+    criu: options.criu,
+    supervisorPath: join(options.binDirectory, 'supervisor'),
+    logger: logger.child('sandbox'),
+  });
+  const launchSentry = (): Promise<Sentry> =>
+    startSentry({
+      binaryPath: join(options.binDirectory, 'sentry'),
+      stateDir: stateDirectory,
+      log: logger.child('sentry'),
+    });
+  let firstSentry: Promise<Sentry> | undefined = launchSentry();
+  firstSentry.catch(() => {});
+  cleanup.defer(async () => (await firstSentry?.catch(() => undefined))?.close());
+  const probing = backend.probe();
+  probing.catch(() => {});
 
   const feed = createStateFeed(emptyState(options.version, Date.now()), logger);
   const dispatch = feed.dispatch.bind(feed);
@@ -98,14 +122,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     logger: logger.child('engine'),
   });
   cleanup.defer(() => engine.close());
-  const backend = createOciBackend({
-    stateDirectory,
-    runc: 'runc',
-    criu: options.criu,
-    supervisorPath: join(options.binDirectory, 'supervisor'),
-    logger: logger.child('sandbox'),
-  });
-  const probe = await backend.probe();
+  const probe = await probing;
   const model = await startScriptedModel({ scripts: sampleScripts });
   cleanup.defer(() => model.close());
 
@@ -148,12 +165,11 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     dispatch({ type: 'helper/features', features: await features() });
 
   const keeper = new SentryKeeper({
-    start: () =>
-      startSentry({
-        binaryPath: join(options.binDirectory, 'sentry'),
-        stateDir: stateDirectory,
-        log: logger.child('sentry'),
-      }),
+    start: () => {
+      const started = firstSentry ?? launchSentry();
+      firstSentry = undefined;
+      return started;
+    },
     onReady: async (sentry, first) => {
       answerExecs(registry, sentry);
       sentry.onExecKilled((event) => {

@@ -3,6 +3,8 @@
  * decide anything: what is watched, allowed or remembered is the caller's.
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { getSystemErrorName } from 'node:util';
@@ -46,6 +48,10 @@ export interface SentryOptions {
 
 /** Starts the child and waits until it has tested what works here. @throws TurntableError `sentryFailed` */
 export async function startSentry(options: SentryOptions): Promise<Sentry> {
+  // One that was killed in its self-test could not tidy up.
+  for (const name of await readdir(options.stateDir))
+    if (/^\.sentry-[A-Za-z0-9]{6}$/.test(name))
+      await rm(join(options.stateDir, name), { recursive: true, force: true });
   const child = spawn(options.binaryPath, ['--state-dir', options.stateDir], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });

@@ -118,7 +118,7 @@ export interface Sandbox {
 
 export interface SandboxBackend {
   readonly name: string;
-  /** What this host can do, tried for real (a tiny container is run, dumped and restored); cached for the process. */
+  /** What this host can do, tried for real (a tiny container is run, dumped and restored); a pass is remembered until something it depends on changes. */
   probe(): Promise<{ readonly run: string | undefined; readonly dump: string | undefined }>;
   /** Prepares directories; starts nothing. */
   create(spec: SandboxSpec): Promise<Sandbox>;

@@ -71,7 +71,15 @@ export class AgentRunner {
 
   /** Finds the agent again among the children of a restored or adopted sandbox. */
   adopt(sandbox: Sandbox, tag: number | undefined): boolean {
-    const child = tag === undefined ? undefined : sandbox.children.find((each) => each.tag === tag);
+    return this.#take(tag === undefined ? undefined : sandbox.children.find((each) => each.tag === tag));
+  }
+
+  /** After a restart of the helper: only agents are started on a terminal, so one whose tag could not be written down any more is found too. */
+  adoptRunning(sandbox: Sandbox, tag: number | undefined): boolean {
+    return this.adopt(sandbox, tag) || this.#take(sandbox.children.find((each) => each.terminal));
+  }
+
+  #take(child: SandboxChild | undefined): boolean {
     if (!child) return false;
     this.#watch(child);
     return true;

@@ -1,6 +1,7 @@
 /** Apply, as the protocol asks for it: the head's files (or what an open turn has made of them) against the developer's folder. */
 
 import type { Handlers } from '../server/handlers.ts';
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import { limits } from '../protocol/state.ts';
 import type { ApplyItem, FileVersionId } from '../store/store.ts';
@@ -39,12 +40,18 @@ export function createApplyHandlers(
         ...(paths === undefined ? {} : { paths }),
         ...(conflicts === undefined ? {} : { conflicts }),
       });
-      await parts.authority.audit.append('apply.done', sessionId, {
-        by: context.clientName,
-        paths: result.applied.slice(0, limits.changedPaths),
-        count: result.applied.length,
-        undoId: result.undoId,
-      });
+      try {
+        await parts.authority.audit.append('apply.done', sessionId, {
+          by: context.clientName,
+          paths: result.applied.slice(0, limits.changedPaths),
+          count: result.applied.length,
+          undoId: result.undoId,
+        });
+      } finally {
+        // Also where that failed: it must not be taken back long after.
+        apply.confirmApply(result.undoId);
+      }
+      crashPoint('apply:confirmed');
       return {
         applied: [...result.applied],
         skipped: result.skipped.map(({ path, reason }) => `${path}: ${reason}`),

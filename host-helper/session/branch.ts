@@ -3,10 +3,10 @@
  * the line of turns up to there (so it can be rewound further), and no grants. The first session is not touched.
  */
 
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import { lineOf } from '../protocol/reducer.ts';
-import { crashPoint } from './crash-point.ts';
 import { newId } from './ids.ts';
 import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
 import { checkpointOf } from './rewind.ts';
@@ -42,12 +42,14 @@ export async function branch(
     },
     origin.env,
   );
-  parts.store.metadata.putSession(session.id, JSON.stringify(session.record));
   const intent = parts.store.metadata.beginIntent(
     'branch',
     session.id,
     JSON.stringify({ from: origin.id, turn: request.turn }),
   );
+  crashPoint('branch:noted');
+  parts.store.metadata.putSession(session.id, JSON.stringify(session.record));
+  crashPoint('branch:saved');
   // Nobody may stop or remove it before it is whole.
   return session.lock.run(async () => {
     try {
@@ -62,6 +64,7 @@ export async function branch(
       }
       crashPoint('branch:recorded');
       await session.createRuntime('create');
+      crashPoint('branch:created');
       session.setStatus('branching');
       added(session);
       const record = checkpointOf(session, request.turn);
@@ -73,7 +76,9 @@ export async function branch(
           request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
         prompt: request.prompt,
       });
+      crashPoint('branch:goesOn');
       parts.store.metadata.endIntent(intent);
+      crashPoint('branch:done');
       return {
         session,
         restoredProcesses: restored.processes,

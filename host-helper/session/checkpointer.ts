@@ -5,6 +5,7 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
+import { crashPoint } from '../crash-point.ts';
 import type { Engine, Job } from '../engine/engine.ts';
 import { classOf, planCheckpoint, type Plan } from '../inspector/classify.ts';
 import { buildEffects } from '../inspector/effects.ts';
@@ -211,6 +212,7 @@ export class Checkpointer {
   async close(request: CloseRequest): Promise<Closed> {
     const startedMs = performance.now();
     let observation = await this.#observe(request.watch);
+    crashPoint('checkpoint:observed');
     const survivors = this.#survivors(observation, request);
     const noDump = this.#parts.noDump();
     const rootNames = request.sandbox.roots.map((root) => root.name);
@@ -234,6 +236,7 @@ export class Checkpointer {
     if (request.turn.kind !== 'start') plan = planUnder(this.#parts.policy, plan, rootNames);
     const portsByPid = await listeningPorts(survivors.map((process) => process.pid));
     const inspectMs = performance.now() - startedMs;
+    crashPoint('checkpoint:planned');
 
     const versioned = this.#processes?.counts;
     const known = this.#known;
@@ -509,6 +512,7 @@ export class Checkpointer {
       estimateBytes: kind === 'processes' ? this.#imageBytes : 0,
       run: async (_signal, wrote) => {
         begun = true;
+        crashPoint('checkpoint:begun');
         const work = await run(wrote);
         wrote(work.captured?.bytesStored ?? 0);
         return work;
@@ -528,11 +532,14 @@ export class Checkpointer {
   async #filesOnly(sandbox: Sandbox, plan: Plan, degraded: string | undefined): Promise<Work> {
     const startedMs = performance.now();
     if (plan.freeze) await sandbox.freeze();
+    if (plan.freeze) crashPoint('checkpoint:frozen');
     try {
       const captured = await this.#capture(sandbox, plan.dirtyRoots, plan.sync);
+      crashPoint('checkpoint:captured');
       return { captured, image: undefined, filesMs: performance.now() - startedMs, processesMs: 0, degraded };
     } finally {
       if (plan.freeze) await sandbox.thaw();
+      if (plan.freeze) crashPoint('checkpoint:thawed');
     }
   }
 
@@ -545,6 +552,7 @@ export class Checkpointer {
     const { sandbox, watch } = request;
     const { images } = this.#parts.store;
     const staged = await images.stage();
+    crashPoint('dump:staged');
     try {
       let captured: CaptureResult | undefined;
       let frozen: Observation | undefined;
@@ -572,8 +580,8 @@ export class Checkpointer {
         this.#settledCounts(request, frozen),
         images.keep(staged),
       ]);
-      if (counted.status === 'rejected') throw counted.reason;
-      if (keeping.status === 'rejected') throw keeping.reason;
+      if (counted.status === 'rejected') throw counted.reason as unknown;
+      if (keeping.status === 'rejected') throw keeping.reason as unknown;
       const [counts, kept] = [counted.value, keeping.value];
       this.#processes = {
         image: kept.image,

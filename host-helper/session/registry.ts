@@ -6,6 +6,7 @@
 import { constants } from 'node:fs';
 import { access, realpath, stat } from 'node:fs/promises';
 import { basename } from 'node:path';
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import type { ExecAsk, Sentry } from '../inspector/sentry.ts';
@@ -22,6 +23,13 @@ import { Session } from './session.ts';
 
 const maxSessions = 64;
 const sandboxHome = '/root';
+
+/** Sessions that an unfinished intent of this kind leaves half made or half gone. */
+const goneBecause: Readonly<Record<string, string>> = {
+  start: 'session ID had not been started completely and was removed',
+  branch: 'branch ID had not been finished and was removed',
+  remove: 'session ID was being removed, which is done now',
+};
 
 export class SessionRegistry {
   readonly #parts: SessionParts;
@@ -72,13 +80,17 @@ export class SessionRegistry {
       furniture: [],
     };
     const session = new Session(this.#parts, record, env);
-    this.#parts.store.metadata.putSession(record.id, JSON.stringify(record));
+    const { metadata } = this.#parts.store;
+    const intent = metadata.beginIntent('start', record.id, '{}');
+    metadata.putSession(record.id, JSON.stringify(record));
+    crashPoint('start:recorded');
     this.#sessions.set(session.id, session);
     this.#parts.dispatch({ type: 'session/added', session: { ...session.state(), status: 'starting' } });
     await session.lock.run(async () => {
       try {
         await session.begin();
         await session.startAgent(request.prompt);
+        metadata.endIntent(intent);
       } catch (error) {
         await this.#discard(session);
         throw error;
@@ -115,10 +127,13 @@ export class SessionRegistry {
           session.logger.warn('what happened since the last turn was not captured', { error });
         });
       }
+      crashPoint('stop:closed');
       session.nextEpoch();
       session.letGoOfAgent();
       await session.runtime.stop();
+      crashPoint('stop:down');
       session.setStatus('stopped');
+      crashPoint('stop:marked');
       await session.runtime.sandbox.mount();
     });
   }
@@ -133,11 +148,15 @@ export class SessionRegistry {
       if (!session.hasRuntime) await session.createRuntime('adopt');
       await session.runtime.sandbox.stop();
       await session.keepWhatIsThere('found when the session was started again');
+      crashPoint('resume:kept');
       const record = lastRestorable(session);
       session.beginRestore({ safetyTurn: record.turn, target: record.turn });
+      crashPoint('resume:noted');
       await session.runtime.sandbox.prepareUppers();
       const restored = await restoreSandbox(session, record);
+      crashPoint('resume:restored');
       session.setHead(record.turn);
+      crashPoint('resume:moved');
       session.restoredWhole();
       session.setStatus('running');
       await letAgentGoOn(session, record, restored, {
@@ -175,7 +194,10 @@ export class SessionRegistry {
   async remove(id: string): Promise<void> {
     const session = this.get(id);
     await session.interrupt();
-    await session.lock.run(() => this.#discard(session));
+    await session.lock.run(() => {
+      this.#parts.store.metadata.beginIntent('remove', id, '{}');
+      return this.#discard(session);
+    });
     // The session is gone whether or not its room can be given back at once.
     await this.#parts.store.collect().catch((error: unknown) => {
       session.logger.warn('what nothing needs was not removed', { error });
@@ -187,20 +209,27 @@ export class SessionRegistry {
     const notes: string[] = [];
     const { metadata } = this.#parts.store;
     const intents = metadata.intents();
-    const unfinishedBranches = new Set(
-      intents.filter((each) => each.kind === 'branch').map((each) => each.sessionId),
-    );
-    const rows = metadata.sessions();
+    const goes = new Map<string, string>();
+    for (const { kind, sessionId } of intents) {
+      const why = goneBecause[kind];
+      if (why !== undefined) goes.set(sessionId, why);
+    }
     await this.#parts.backend.sweep(
-      new Set(rows.map((row) => row.id).filter((id) => !unfinishedBranches.has(id))),
+      new Set(
+        metadata
+          .sessions()
+          .map((row) => row.id)
+          .filter((id) => !goes.has(id)),
+      ),
     );
-    for (const row of rows) {
-      if (unfinishedBranches.has(row.id)) {
-        metadata.removeSession(row.id);
-        await SessionRuntime.removeDirectory(this.#parts.stateDirectory, row.id);
-        notes.push(`branch ${row.id} had not been finished and was removed`);
-        continue;
-      }
+    for (const [id, why] of goes) {
+      // Rows last, and the intent with them: whatever interrupts this, the next start goes on with it.
+      await SessionRuntime.removeDirectory(this.#parts.stateDirectory, id);
+      metadata.removeSession(id);
+      notes.push(why.replace('ID', id));
+    }
+    notes.push(...(await this.#takeBackApplies()));
+    for (const row of metadata.sessions()) {
       try {
         const record = sessionRecordSchema.parse(JSON.parse(row.document));
         const session = new Session(this.#parts, record, {});
@@ -220,8 +249,34 @@ export class SessionRegistry {
         );
       }
     }
-    // A rewind's stays until the session is whole again: its folders are half of something.
-    for (const intent of intents) if (intent.kind !== 'rewind') metadata.endIntent(intent.id);
+    return notes;
+  }
+
+  /** An apply whose client was never told what it did, or an undo half way: the folder becomes as it was before. */
+  async #takeBackApplies(): Promise<string[]> {
+    const { metadata, apply } = this.#parts.store;
+    const notes: string[] = [];
+    for (const { id, kind, sessionId, document: undoId } of metadata.intents()) {
+      if (kind !== 'apply' && kind !== 'undo') continue;
+      try {
+        const { restored } = await apply.undoApply(sessionId, undoId);
+        notes.push(
+          `an ${kind === 'apply' ? 'apply' : 'undo of an apply'} of session ${sessionId} was interrupted; the folder is as it was before the apply (${restored.length} paths put back)`,
+        );
+        await this.#parts.authority.audit.append('apply.undone', sessionId, {
+          by: 'helper',
+          undoId,
+          count: restored.length,
+        });
+      } catch (error) {
+        // The record stays, so that it can still be undone once the reason is gone.
+        const reason = error instanceof Error ? error.message : String(error);
+        notes.push(
+          `an apply of session ${sessionId} was interrupted and could not be taken back: ${reason} Then: \`turntable apply ${sessionId} --undo ${undoId}\``,
+        );
+        metadata.endIntent(id);
+      }
+    }
     return notes;
   }
 
@@ -235,7 +290,7 @@ export class SessionRegistry {
     if (alive && !interrupted) {
       await runtime.takeOver();
       session.doubt('the helper was restarted during this turn');
-      const found = session.adoptAgent(record.agentTag);
+      const found = session.adoptRunningAgent();
       if (!found && record.agent.name !== 'none')
         session.setAgent({ name: record.agent.name, status: 'finished' });
       session.setStatus('running');
@@ -332,15 +387,20 @@ export class SessionRegistry {
     session.nextEpoch();
     session.agent?.letGo();
     session.lock.close(new TurntableError('sessionNotFound', `Session ${session.id} was removed.`));
+    let gone = true;
     if (session.hasRuntime) {
-      // What cannot be deleted now is swept when the helper starts the next time.
       await session.runtime.destroy().catch((error: unknown) => {
         session.logger.error('a sandbox was not removed completely', { error });
+        gone = false;
       });
     }
+    crashPoint('remove:destroyed');
     this.#parts.authority.removeSession(session.id);
     this.#parts.store.files.forget(session.id);
     this.#parts.store.metadata.removeSession(session.id);
+    // What could not be deleted now is when the helper starts the next time.
+    if (!gone) this.#parts.store.metadata.beginIntent('remove', session.id, '{}');
+    crashPoint('remove:forgotten');
     this.#sessions.delete(session.id);
     this.#parts.dispatch({ type: 'session/removed', sessionId: session.id });
   }

@@ -3,6 +3,7 @@
  * cannot be restored. Shared by rewind, branch and resume, so that all three mean the same by "restored".
  */
 
+import { crashPoint } from '../crash-point.ts';
 import type { Turn } from '../protocol/state.ts';
 import type { CheckpointRecord } from '../store/store.ts';
 import { positionSchema, type Position } from './session-record.ts';
@@ -38,6 +39,7 @@ export async function restoreSandbox(
     version: record.fileVersion,
   });
   checkpointer.startFrom(record.fileVersion);
+  crashPoint('restore:files');
   await beforeStart?.();
 
   const position = positionOf(record);
@@ -48,11 +50,13 @@ export async function restoreSandbox(
     } else {
       try {
         const image = await parts.store.images.open(record.processImage);
+        crashPoint('restore:opened');
         try {
           await runtime.restore(image.directory);
         } finally {
           await image.release();
         }
+        crashPoint('restore:processes');
         return { processes: true, agentAlive: position.imageTurn === record.turn, notes };
       } catch (error) {
         notes.push(

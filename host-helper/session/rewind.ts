@@ -3,13 +3,13 @@
  * and never overwrites a change that the agent did not make without being told how.
  */
 
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import { lineOf } from '../protocol/reducer.ts';
 import { limits, type SessionState, type Turn } from '../protocol/state.ts';
 import { shownChanges } from '../inspector/effects.ts';
 import type { CheckpointRecord, FileChange, FileVersionId } from '../store/store.ts';
-import { crashPoint } from './crash-point.ts';
 import { newId } from './ids.ts';
 import { keepOutsideChanges } from './outside-changes.ts';
 import { letAgentGoOn, positionOf, restoreSandbox, wasAtWork } from './restore-session.ts';
@@ -118,22 +118,27 @@ export async function rewind(session: Session, request: ParamsOf<'rewind'>): Pro
       session.letGoOfAgent();
       begun = true;
       await session.runtime.stop();
+      crashPoint('rewind:ended');
       await keepLastMoment(session, safetyRecord);
       session.beginRestore({ safetyTurn: safetyRecord.turn, target: request.turn });
       crashPoint('rewind:stopped');
       await session.runtime.sandbox.prepareUppers();
+      crashPoint('rewind:prepared');
       const restored = await restoreSandbox(session, target);
       crashPoint('rewind:restored');
       const notes = [...restored.notes, ...(await plan.apply(session.runtime.sandbox))];
+      crashPoint('rewind:carried');
       session.setHead(request.turn);
       crashPoint('rewind:moved');
       session.restoredWhole();
+      crashPoint('rewind:whole');
       session.setStatus('running');
       await letAgentGoOn(session, target, restored, {
         resume:
           request.resume ?? (request.prompt !== undefined || wasAtWork(session.turns.get(request.turn))),
         prompt: request.prompt,
       });
+      crashPoint('rewind:done');
       return {
         safetyTurn: safetyRecord.turn,
         head: request.turn,

@@ -14,6 +14,7 @@ import type { SessionParts } from './parts.ts';
 import { restoreIntentSchema, type RestoreIntent, type SessionRecord } from './session-record.ts';
 import { TurnLog } from './turn-log.ts';
 import { agentStatePredicate } from '../agents/profile.ts';
+import { crashPoint } from '../crash-point.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { AgentState, Conversation, ReachedHost, SessionState, Turn } from '../protocol/state.ts';
@@ -172,10 +173,13 @@ export class Session {
   /** From nothing: sandbox up, turn 0 with the state before anything. The agent is not started yet. */
   async begin(): Promise<void> {
     const runtime = await this.createRuntime('create');
+    crashPoint('start:created');
     await runtime.start();
+    crashPoint('start:running');
     if (this.agent) await this.agent.prepare(runtime.sandbox);
     const turn = this.turns.begin({ kind: 'start', label: 'start', parent: null });
     await this.checkpointer.captureAll(runtime.sandbox);
+    crashPoint('start:captured');
     const closed = await this.checkpointer.close({
       turn,
       sandbox: runtime.sandbox,
@@ -187,6 +191,7 @@ export class Session {
       alsoUncertain: [],
     });
     this.publish(closed);
+    crashPoint('start:published');
     this.setStatus('running');
   }
 
@@ -221,6 +226,13 @@ export class Session {
   /** The agent inside a restored image is alive and will send its request again. */
   adoptAgent(tag: number | undefined): boolean {
     const found = this.agent?.adopt(this.runtime.sandbox, tag) ?? false;
+    if (found) this.#agentStarted();
+    return found;
+  }
+
+  /** The helper was restarted: an agent that runs on is taken over. */
+  adoptRunningAgent(): boolean {
+    const found = this.agent?.adoptRunning(this.runtime.sandbox, this.#record.agentTag) ?? false;
     if (found) this.#agentStarted();
     return found;
   }
@@ -398,8 +410,11 @@ export class Session {
       ...(latest.conversation === undefined ? {} : { conversation: latest.conversation }),
       ...(latest.exitCode === undefined ? {} : { exitCode: latest.exitCode }),
     };
-    this.turns.publish(turn, closed.record);
+    crashPoint('checkpoint:unpublished');
+    this.turns.publish(turn, closed.record, JSON.stringify({ ...this.#record, head: turn.id }));
+    crashPoint('checkpoint:published');
     this.setHead(turn.id);
+    crashPoint('checkpoint:moved');
     this.#bytesStored += turn.checkpoint?.bytesStored ?? 0;
     this.parts.dispatch({
       type: 'session/changed',
@@ -583,6 +598,7 @@ export class Session {
   }
 
   #released(request: MainLoopRequest, heldMs: number, capped: boolean): void {
+    crashPoint('checkpoint:released');
     const closed = this.#turnByRequest.get(request.number)?.closed;
     if (closed === undefined) {
       if (capped) this.#capped.add(request.number);

@@ -74,9 +74,9 @@ export class TurnLog {
     return turn;
   }
 
-  /** Closes the turn together with its checkpoint: both are durable or neither. */
-  publish(turn: Turn, checkpoint: CheckpointRecord): void {
-    this.#metadata.publish(checkpoint, JSON.stringify(turn));
+  /** Closes the turn together with its checkpoint, and with the session's document whose head it becomes: all are durable or none. */
+  publish(turn: Turn, checkpoint: CheckpointRecord, sessionDocument?: string): void {
+    this.#metadata.publish(checkpoint, JSON.stringify(turn), sessionDocument);
     this.#unsaved.delete(turn.id);
     this.#remember(turn);
   }

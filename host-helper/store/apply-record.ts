@@ -58,17 +58,30 @@ export class ApplyRecords {
     this.#database = database;
   }
 
-  /** Call inside the transaction that keeps the contents. */
+  /** Call inside the transaction that keeps the contents. The apply is unfinished until it is `settled`. */
   insert(undoId: string, sessionId: string, folder: string, items: readonly AppliedItem[]): void {
+    this.begin('apply', sessionId, undoId);
     this.#database
       .prepare('INSERT INTO apply (id, session, folder, document, created) VALUES (?, ?, ?, ?, ?)')
       .run(undoId, sessionId, folder, encode(items), Date.now());
+  }
+
+  /** Notes that the folder is about to be changed. An intent that a later helper finds means: take it back. */
+  begin(kind: 'apply' | 'undo', sessionId: string, undoId: string): void {
+    this.#database
+      .prepare('INSERT INTO intent (kind, session, document) VALUES (?, ?, ?)')
+      .run(kind, sessionId, undoId);
   }
 
   replace(undoId: string, items: readonly AppliedItem[]): void {
     inTransaction(this.#database, () =>
       this.#database.prepare('UPDATE apply SET document = ? WHERE id = ?').run(encode(items), undoId),
     );
+  }
+
+  /** What stands in the folder now is what its client is told. */
+  settle(undoId: string): void {
+    inTransaction(this.#database, () => this.#forgetIntents(undoId));
   }
 
   find(
@@ -91,7 +104,14 @@ export class ApplyRecords {
   }
 
   remove(undoId: string): void {
-    inTransaction(this.#database, () => this.#database.prepare('DELETE FROM apply WHERE id = ?').run(undoId));
+    inTransaction(this.#database, () => {
+      this.#database.prepare('DELETE FROM apply WHERE id = ?').run(undoId);
+      this.#forgetIntents(undoId);
+    });
+  }
+
+  #forgetIntents(undoId: string): void {
+    this.#database.prepare("DELETE FROM intent WHERE kind IN ('apply', 'undo') AND document = ?").run(undoId);
   }
 }
 

@@ -6,6 +6,7 @@
 
 import { randomBytes } from 'node:crypto';
 import type { DatabaseSync } from 'node:sqlite';
+import { crashPoint } from '../crash-point.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import { ApplyPlanner, type PlannedItem, type WorkspaceView } from './apply-plan.ts';
@@ -71,6 +72,10 @@ export class FolderApply implements WorkspaceApply {
     return await this.#exclusive(() => this.#apply(request));
   }
 
+  confirmApply(undoId: string): void {
+    this.#records.settle(undoId);
+  }
+
   async undoApply(sessionId: string, undoId: string): Promise<{ readonly restored: readonly string[] }> {
     return await this.#exclusive(() => this.#undo(sessionId, undoId));
   }
@@ -93,9 +98,11 @@ export class FolderApply implements WorkspaceApply {
     }
     if (actions.length === 0) return { applied: [], skipped, undoId: '' };
     await batch.flush();
+    crashPoint('apply:planned');
     batch.commit(() => {
       this.#records.insert(undoId, request.sessionId, workspace.lower, recordOf(actions));
     });
+    crashPoint('apply:recorded');
     const applied: string[] = [];
     // Deepest removals first, so that a directory is empty when its turn comes; then what is new, parents first.
     const ordered = [
@@ -116,6 +123,7 @@ export class FolderApply implements WorkspaceApply {
           action.before,
           action.expected,
         );
+        crashPoint('apply:written');
         if (problem) skipped.push({ path: shown, reason: problem });
         else {
           applied.push(shown);
@@ -123,6 +131,7 @@ export class FolderApply implements WorkspaceApply {
         }
       }
     } catch (error) {
+      this.#records.settle(undoId);
       const failure = explainWriteError(error);
       const name = failure instanceof TurntableError ? failure.code : 'conflict';
       throw new TurntableError(
@@ -139,6 +148,7 @@ export class FolderApply implements WorkspaceApply {
       return { applied, skipped, undoId: '' };
     }
     this.#records.replace(undoId, recordOf(actions.filter((action) => done.has(action))));
+    crashPoint('apply:done');
     this.#log.info('Applied changes', {
       sessionId: request.sessionId,
       applied: applied.length,
@@ -178,6 +188,7 @@ export class FolderApply implements WorkspaceApply {
         },
       );
     }
+    this.#records.begin('undo', sessionId, undoId);
     const restored: string[] = [];
     const ordered = [
       ...steps.filter(({ item }) => !item.before).reverse(),
@@ -185,14 +196,18 @@ export class FolderApply implements WorkspaceApply {
     ];
     for (const { item, expected, now } of ordered) {
       const problem = await this.#write(record.folder, item.path, item.before, now, expected);
+      crashPoint('undo:written');
       const shown = `${record.folder}/${displayName(item.path)}`;
-      if (problem)
+      if (problem) {
+        this.#records.settle(undoId);
         throw new TurntableError('conflict', `${shown} could not be put back: ${problem}. Try again.`, {
           data: { paths: [shown] },
         });
+      }
       restored.push(shown);
     }
     this.#records.remove(undoId);
+    crashPoint('undo:done');
     return { restored };
   }
 

@@ -11,6 +11,7 @@ import { join } from 'node:path';
 import type { DatabaseSync, StatementSync } from 'node:sqlite';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdCompressSync, zstdDecompressSync } from 'node:zlib';
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import { ChunkReader, hashOf, packPath, rawCodec, zstdCodec, type ChunkHash } from './chunk-reader.ts';
 import { diskFull, inTransaction, withoutSync } from './database.ts';
@@ -194,7 +195,11 @@ export class ChunkStore extends ChunkReader {
     } finally {
       this.#touched = undefined;
     }
-    for (const pack of changedPacks) freed += await this.#shrinkPack(pack);
+    crashPoint('gc:contentsForgotten');
+    for (const pack of changedPacks) {
+      freed += await this.#shrinkPack(pack);
+      crashPoint('gc:packGiven');
+    }
     return freed;
   }
 

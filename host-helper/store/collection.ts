@@ -6,6 +6,7 @@
 
 import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
+import { crashPoint } from '../crash-point.ts';
 import type { ChunkHash } from './chunk-reader.ts';
 import type { ChunkStore } from './chunks.ts';
 import { inTransaction } from './database.ts';
@@ -44,6 +45,7 @@ export async function collect(parts: CollectionParts, options: CollectOptions = 
       for (const id of versions.ids()) if (!found.has(id)) versions.remove(id);
       return found;
     });
+    crashPoint('gc:versionsForgotten');
     await images.collect();
     const rows = await parts.thread.ask('mark', { images: images.needed().roots, lastRow });
     return { hashes: await mark(parts, live, images.needed().legacy), rows };

@@ -3,6 +3,7 @@
  * must not be collected although no checkpoint names them yet. Knows nothing of sessions, turns or processes.
  */
 
+import { crashPoint } from '../crash-point.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { TrackedRoot } from '../sandbox/sandbox.ts';
@@ -159,13 +160,16 @@ export class VersionedFiles implements FileStore {
     }
     request.signal?.throwIfAborted();
     const { id, row } = VersionStore.describe(tops);
+    crashPoint('capture:stored');
     await batch.flush();
+    crashPoint('capture:flushed');
     // The same as a version that is there: nothing to write, nothing to wait for.
     if (!batch.isEmpty || !this.#versions.has(id)) {
       batch.commit(() => {
         this.#versions.insert(id, row);
       });
     }
+    crashPoint('capture:committed');
     pin(state, id);
     const found = await this.#changes(previous, tops, request.roots, this.#worker);
     if (found.truncated)

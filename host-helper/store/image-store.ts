@@ -12,6 +12,7 @@ import { existsSync, unlinkSync, type Dirent } from 'node:fs';
 import { link, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import type { DatabaseSync } from 'node:sqlite';
+import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { Logger } from '../log.ts';
 import type { ChunkHash } from './chunk-reader.ts';
@@ -200,7 +201,9 @@ export class PagedImages implements ProcessImageStore {
   async collect(): Promise<void> {
     for (const id of this.unneeded()) {
       inTransaction(this.#database, () => this.#database.prepare('DELETE FROM image WHERE id = ?').run(id));
+      crashPoint('gc:imageForgotten');
       await this.#dropCache(id);
+      crashPoint('gc:imageRemoved');
     }
   }
 
@@ -237,13 +240,16 @@ export class PagedImages implements ProcessImageStore {
         maxBytes: this.#chunks.roomBytes(),
         whole: this.#chunks.isWhole,
       });
+      crashPoint('image:packed');
       const rows = decodeRows(packed.rows);
       if (rows.length) {
         this.#chunks.syncPacks();
         counts = true;
         await this.#chunks.insertPacked(rows, pack);
       }
+      crashPoint('image:stored');
       inTransaction(this.#database, () => publish(packed));
+      crashPoint('image:recorded');
       this.#chunks.spare(() => decodeHashes(Buffer.from(packed.hashes)));
       const bytesStored = packed.packBytes + rows.length * rowCostBytes;
       this.#chunks.addedBytes += bytesStored;
@@ -288,6 +294,7 @@ export class PagedImages implements ProcessImageStore {
     if (bytes > cachedBytes) return rm(directory, { recursive: true, force: true });
     await rename(directory, join(this.#directories.images, image));
     this.#cached.set(image, bytes);
+    crashPoint('image:cached');
     await this.#trimCache(cachedImages, cachedBytes);
   }
 

@@ -6,7 +6,7 @@
 
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { TurntableError } from '../protocol/errors.ts';
-import { explainDatabaseError, inTransaction } from './database.ts';
+import { explainDatabaseError, inTransaction, withoutSync } from './database.ts';
 import type { CheckpointRecord, MetadataStore } from './store.ts';
 
 type Row = Record<string, SQLOutputValue>;
@@ -20,7 +20,7 @@ export class SqliteMetadata implements MetadataStore {
     this.#onClose = onClose;
   }
 
-  publish(checkpoint: CheckpointRecord, turnDocument: string): void {
+  publish(checkpoint: CheckpointRecord, turnDocument: string, sessionDocument?: string): void {
     const { id, sessionId, turn, fileVersion, processImage, position, createdAt } = checkpoint;
     inTransaction(this.#database, () => {
       if (!this.#database.prepare('SELECT 1 FROM version WHERE id = ?').get(fileVersion)) {
@@ -44,6 +44,7 @@ export class SqliteMetadata implements MetadataStore {
         )
         .run(id, sessionId, turn, fileVersion, processImage ?? null, position, Math.trunc(createdAt));
       this.#putTurn(sessionId, turn, turnDocument);
+      if (sessionDocument !== undefined) this.#putSession(sessionId, sessionDocument);
     });
   }
 
@@ -72,19 +73,15 @@ export class SqliteMetadata implements MetadataStore {
   }
 
   putSession(sessionId: string, document: string, how: 'durable' | 'relaxed' = 'durable'): void {
-    const write = (): void =>
-      this.#write(
-        'INSERT INTO session (id, document, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document',
-        sessionId,
-        document,
-        Date.now(),
-      );
-    if (how === 'relaxed') this.#relaxed(write);
+    const write = (): void => inTransaction(this.#database, () => this.#putSession(sessionId, document));
+    if (how === 'relaxed') withoutSync(this.#database, write);
     else write();
   }
 
   putTurn(sessionId: string, turn: number, document: string): void {
-    this.#relaxed(() => inTransaction(this.#database, () => this.#putTurn(sessionId, turn, document)));
+    withoutSync(this.#database, () =>
+      inTransaction(this.#database, () => this.#putTurn(sessionId, turn, document)),
+    );
   }
 
   sessions(): readonly { readonly id: string; readonly document: string }[] {
@@ -144,14 +141,12 @@ export class SqliteMetadata implements MetadataStore {
     this.#onClose();
   }
 
-  /** With a log, NORMAL only leaves out the wait for the disk; order and wholeness stay. */
-  #relaxed(work: () => void): void {
-    this.#database.exec('PRAGMA synchronous = NORMAL');
-    try {
-      work();
-    } finally {
-      this.#database.exec('PRAGMA synchronous = FULL');
-    }
+  #putSession(sessionId: string, document: string): void {
+    this.#database
+      .prepare(
+        'INSERT INTO session (id, document, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document',
+      )
+      .run(sessionId, document, Date.now());
   }
 
   #putTurn(sessionId: string, turn: number, document: string): void {

@@ -106,8 +106,8 @@ export interface CheckpointRecord {
 
 /** Rows the session layer owns; the store keeps them as JSON documents, keyed, in the same database. */
 export interface MetadataStore {
-  /** The checkpoint row and the turn document in one transaction. */
-  publish(checkpoint: CheckpointRecord, turnDocument: string): void;
+  /** The checkpoint row, the turn's document and, where given, the session's (whose head moves) in one transaction. */
+  publish(checkpoint: CheckpointRecord, turnDocument: string, sessionDocument?: string): void;
   checkpoint(id: string): CheckpointRecord | undefined;
   checkpointOf(sessionId: string, turn: number): CheckpointRecord | undefined;
   /** Removes all checkpoints of these turns and replaces the turns' documents, in one transaction. */
@@ -166,8 +166,10 @@ export interface WorkspaceApply {
     readonly version: FileVersionId;
     readonly roots: readonly TrackedRoot[];
   }): Promise<readonly ApplyItem[]>;
-  /** Each file atomically; what is replaced or deleted is kept for `undoApply`. */
+  /** Each file atomically; what is replaced or deleted is kept for `undoApply`. Unfinished until `confirmApply`: a later helper takes it back. */
   applyChanges(request: ApplyRequest): Promise<ApplyResult>;
+  /** The client is told of it now. */
+  confirmApply(undoId: string): void;
   /** Puts back what an apply changed. Throws `conflict` (data.paths) and changes nothing when the developer has since changed any of it. */
   undoApply(sessionId: string, undoId: string): Promise<{ readonly restored: readonly string[] }>;
 }

@@ -87,14 +87,15 @@ export class DoomedHelper {
     await this.died();
   }
 
-  /** Resolves when the helper has ended of itself. */
-  async died(): Promise<void> {
+  /** Resolves when the helper has ended of itself, with the signal that ended it. */
+  async died(): Promise<NodeJS.Signals | null> {
     const child = this.#child;
     assert.ok(child);
     if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
     this.#child = undefined;
     this.#client = undefined;
     for (const client of this.#clients.splice(0)) client.close();
+    return child.signalCode;
   }
 
   watch(): Promise<WatchedState> {

@@ -9,6 +9,7 @@ import { TurntableError } from '../../protocol/errors.ts';
 import type { Sandbox, SandboxBackend, SandboxSpec } from '../sandbox.ts';
 import { sandboxLayout, supervisorProgram } from './layout.ts';
 import { OciSandbox } from './oci-sandbox.ts';
+import { passedBefore, rememberPass } from './probe-record.ts';
 import { probeHost, type ProbeResult } from './probe.ts';
 import { overlayRoots } from './roots.ts';
 import { Runc } from './runc.ts';
@@ -42,6 +43,21 @@ export function createOciBackend(options: OciBackendOptions): SandboxBackend {
     return OciSandbox.open({ spec, layout, overlays, runc, supervisorPath, canDump, logger });
   };
 
+  const probe = async (): Promise<ProbeResult> => {
+    const probedWith = {
+      stateDirectory,
+      programs: [options.runc, supervisorPath, ...(criu === undefined ? [] : [criu])],
+    };
+    if (await passedBefore(probedWith)) return { run: undefined, dump: undefined };
+    const result = await probeHost(
+      stateDirectory,
+      async (spec): Promise<Sandbox> => open(spec),
+      (port) => [supervisorProgram, 'listen', String(port)],
+    );
+    if (result.run === undefined && result.dump === undefined) await rememberPass(probedWith);
+    return result;
+  };
+
   return {
     name: 'oci',
     create: open,
@@ -51,11 +67,7 @@ export function createOciBackend(options: OciBackendOptions): SandboxBackend {
       return sandbox;
     },
     async probe() {
-      probed ??= probeHost(
-        stateDirectory,
-        async (spec): Promise<Sandbox> => open(spec),
-        (port) => [supervisorProgram, 'listen', String(port)],
-      );
+      probed ??= probe();
       return probed;
     },
     async sweep(keep) {

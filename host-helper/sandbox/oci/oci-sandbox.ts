@@ -4,6 +4,7 @@
  */
 import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { crashPoint } from '../../crash-point.ts';
 import type { Logger } from '../../log.ts';
 import { TurntableError } from '../../protocol/errors.ts';
 import type {
@@ -206,12 +207,14 @@ export class OciSandbox implements Sandbox {
       }
       await mkdir(imageDirectory, { recursive: true, mode: 0o700 });
       await this.#client.detach();
+      crashPoint('dump:detached');
       try {
         const frozenMs = await this.#dumpDetached(imageDirectory, whileFrozen);
         await writeShape(imageDirectory, running.masks);
         return { frozenMs, imageBytes: await imageSizeBytes(imageDirectory) };
       } finally {
         await this.#attach(running.supervisor);
+        crashPoint('dump:attached');
       }
     });
   }
@@ -234,6 +237,7 @@ export class OciSandbox implements Sandbox {
   async destroy(): Promise<void> {
     await this.#exclusive(async () => {
       await this.#stopNow();
+      crashPoint('remove:down');
       const { layout } = this.#context;
       await unmountBelow(layout.directory);
       await removeCgroup(layout.cgroupsPath);
@@ -291,8 +295,10 @@ export class OciSandbox implements Sandbox {
         this.#mounts.mount(),
         createNetns(layout.netnsName).then(async () => this.#openDoors()),
       ]);
+      crashPoint('launch:doors');
       const masks = masksOfImage ?? (await this.#findMasks());
       await this.#save({ doors, masks: [...masks] });
+      crashPoint('launch:noted');
       const config = ociConfig({
         ...{ spec, layout, masks, rootfs: this.#rootfs },
         roots: this.#mounts.roots,
@@ -301,6 +307,7 @@ export class OciSandbox implements Sandbox {
       });
       await writeFile(layout.config, JSON.stringify(config, undefined, 1), { mode: 0o600 });
       await begin();
+      crashPoint('launch:runs');
       const pid = Number((await readFile(layout.pidFile, 'utf8')).trim());
       const supervisor = await identify(pid);
       if (!supervisor) {
@@ -316,6 +323,7 @@ export class OciSandbox implements Sandbox {
         await runc.limitProcesses(this.id, spec.maxProcesses);
       }
       await this.#attach(supervisor);
+      crashPoint('launch:attached');
       this.#everStarted = true;
       this.#frozen = false;
       logger.debug('sandbox runs', { id: spec.id, pid, cgroup: cgroup.path });
@@ -336,16 +344,24 @@ export class OciSandbox implements Sandbox {
     const begunMs = performance.now();
     // A door that still talked would change a connection that is being written down.
     if (doors) await signalProcess(doors, 'SIGSTOP');
+    crashPoint('dump:quiet');
     try {
       await runc.pause(this.id);
+      crashPoint('dump:paused');
       const checkpoint = async (): Promise<void> => this.#checkpoint(imageDirectory);
-      await dumpThroughGate(layout.dumpGate, checkpoint, whileFrozen);
+      await dumpThroughGate(layout.dumpGate, checkpoint, async () => {
+        crashPoint('dump:gate');
+        await whileFrozen();
+        crashPoint('dump:answered');
+      });
+      crashPoint('dump:written');
     } finally {
       await runc.resume(this.id).catch(async (error: unknown) => {
         if ((await runc.state(this.id))?.status === 'paused') throw error;
       });
       if (doors) await signalProcess(doors, 'SIGCONT');
     }
+    crashPoint('dump:resumed');
     return performance.now() - begunMs;
   }
 

@@ -41,6 +41,11 @@ export async function readRecord(path: string): Promise<SandboxRecord | undefine
 }
 
 export async function writeRecord(path: string, record: SandboxRecord): Promise<void> {
-  await writeFile(`${path}.new`, JSON.stringify(record), { mode: 0o600, flush: true });
+  await writeWhole(path, record);
+}
+
+/** A JSON file that is there whole, old or new, whenever the power goes. */
+export async function writeWhole(path: string, value: object): Promise<void> {
+  await writeFile(`${path}.new`, JSON.stringify(value), { mode: 0o600, flush: true });
   await rename(`${path}.new`, path);
 }

@@ -4,6 +4,7 @@
  */
 import { chmod, chown, lstat, mkdir, readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { crashPoint } from '../../crash-point.ts';
 import type { Logger } from '../../log.ts';
 import { TurntableError } from '../../protocol/errors.ts';
 import type { TrackedRoot } from '../sandbox.ts';
@@ -129,12 +130,16 @@ export class RootMounts {
     const { layout } = this.#options;
     const next = (this.#generations[root.name] ?? 0) + 1;
     const old = this.#upper(root);
-    await runCommand(this.#options.supervisorPath, ['upper', old, layout.upper(root.name, next)]);
+    // An old one that is gone had been moved completely, by a helper that died before it could write that down.
+    if (await exists(old))
+      await runCommand(this.#options.supervisorPath, ['upper', old, layout.upper(root.name, next)]);
+    crashPoint('renew:moved');
     this.#generations[root.name] = next;
     const keep = new Set([basename(this.#upper(root))]);
     for (const name of await readdir(dirname(old))) {
       if (!keep.has(name)) await rm(join(dirname(old), name), { recursive: true, force: true });
     }
+    crashPoint('renew:cleared');
   }
 
   #upper(root: OverlayRoot): string {

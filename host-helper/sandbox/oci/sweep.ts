@@ -1,6 +1,7 @@
 /**
  * Removes what dead helpers left under one state directory: containers, door processes, network namespaces, cgroups and mounts of sandboxes
- * that nobody keeps. Directories stay: they are the store's business. Nothing of another state directory is touched.
+ * that nobody keeps, and what a probe left. Directories of sessions stay: they are the session's business. Nothing of another state
+ * directory is touched.
  */
 import { join } from 'node:path';
 import type { Logger } from '../../log.ts';
@@ -8,6 +9,8 @@ import { listCgroups, removeCgroup } from './cgroup.ts';
 import { closeDoors, findDoors } from './doors.ts';
 import { cgroupParent, isWithin, netnsPrefix, ownerOf } from './layout.ts';
 import { readMounts, unmount } from './mount-table.ts';
+import { runCommand } from './command.ts';
+import { probesIn } from './left-running.ts';
 import { deleteNetns, listNetns } from './netns.ts';
 import { removeHiddenLayers } from './roots.ts';
 import type { Runc } from './runc.ts';
@@ -51,6 +54,10 @@ export async function sweepHost(request: SweepRequest): Promise<void> {
   for (const target of await orphanedMounts(stateDirectory, keep)) {
     await unmount(target);
     removed.push(`mount ${target}`);
+  }
+  for (const directory of await probesIn(stateDirectory)) {
+    await runCommand('rm', ['-rf', '--one-file-system', directory]);
+    removed.push(directory);
   }
   if (keep.size === 0) await removeHiddenLayers(stateDirectory);
   if (removed.length > 0) logger.info('removed what an earlier helper left', { removed });

@@ -97,8 +97,10 @@ int main(void) {
         handle((enum request_type)header.type, &r);
         if (r.bad) {
             fprintf(stderr, "treefs: malformed request of type %u\n", header.type);
+            apply_abandon();
             return 2;
         }
     }
+    apply_abandon();
     return 0;
 }

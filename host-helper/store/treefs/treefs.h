@@ -188,5 +188,7 @@ void handle_apply_end(struct reader *r);
 void handle_punch(struct reader *r);
 void handle_copy_up(struct reader *r);
 bool apply_is_open(void);
+/* The helper is gone: the file that was being written goes too. */
+void apply_abandon(void);
 
 #endif

@@ -1,7 +1,7 @@
 /*
  * Changing a tree, step by step. A step that fails ends the request: later steps are read and ignored, the temporary file
- * goes away, and REQUEST_APPLY_END tells. A file appears whole or not at all (temporary name, then rename), unless the step
- * asks to change the inode in place. Devices other than the whiteout (character 0:0) are refused.
+ * goes away, and REQUEST_APPLY_END tells. A file appears whole or not at all (without a name while it is written, then a
+ * temporary one, then rename), unless the step asks to change the inode in place. Devices other than the whiteout (character 0:0) are refused.
  */
 #include "treefs.h"
 
@@ -25,6 +25,7 @@ static struct {
     int file;
     int parent;
     uint32_t file_flags;
+    bool named; /* the temporary name stands for `file` */
     struct expectation expected;
     char path[MAX_PATH_BYTES + 1];
     char temporary[64];
@@ -48,12 +49,15 @@ static void next_temporary(void) {
 static void drop_file(void) {
     if (work.file >= 0) {
         close(work.file);
-        if (!(work.file_flags & FILE_IN_PLACE)) unlinkat(work.parent, work.temporary, 0);
+        if (work.named) unlinkat(work.parent, work.temporary, 0);
     }
     if (work.parent >= 0) close(work.parent);
     work.file = -1;
     work.parent = -1;
+    work.named = false;
 }
+
+void apply_abandon(void) { drop_file(); }
 
 static bool listed(const struct meta *meta, const char *name) {
     size_t length = strlen(name);
@@ -200,8 +204,22 @@ static void step_file_begin(struct reader *r) {
         return;
     }
     next_temporary();
+    /* Without a name nothing stays behind, however this process ends. */
+    work.file = openat(work.parent, ".", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    if (work.file >= 0) return;
     work.file = openat(work.parent, work.temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    work.named = work.file >= 0;
     if (work.file < 0) fail(errno, work.path);
+}
+
+/* Gives the file its temporary name, if it has none yet. */
+static int name_file(void) {
+    char link[64];
+    if (work.named) return 0;
+    proc_path(link, work.file);
+    if (linkat(AT_FDCWD, link, work.parent, work.temporary, AT_SYMLINK_FOLLOW) != 0) return -1;
+    work.named = true;
+    return 0;
 }
 
 static void step_file_data(struct reader *r) {
@@ -248,13 +266,12 @@ static void step_file_end(struct reader *r) {
         drop_file();
         return;
     }
-    char link[64];
     struct timespec times[2];
     times_of(&meta, times);
-    proc_path(link, work.file);
     const char *slash = strrchr(work.path, '/');
     const char *name = slash ? slash + 1 : work.path;
     bool in_place = (work.file_flags & FILE_IN_PLACE) != 0;
+    bool durable = (work.file_flags & FILE_FSYNC) != 0;
     char self[64 + 64 + 2];
     char directory[64];
     proc_path(directory, work.parent);
@@ -262,9 +279,10 @@ static void step_file_end(struct reader *r) {
     char in_place_path[64 + MAX_PATH_BYTES + 2];
     snprintf(in_place_path, sizeof(in_place_path), "%s/%s", directory, name);
     if (ftruncate(work.file, (off_t)size) != 0 || fchown(work.file, meta.uid, meta.gid) != 0 ||
-        fchmod(work.file, meta.mode & 07777) != 0 || set_xattrs(in_place ? in_place_path : self, &meta) != 0 ||
-        (!meta.keep_times && futimens(work.file, times) != 0) ||
-        ((work.file_flags & FILE_FSYNC) && fsync(work.file) != 0) ||
+        fchmod(work.file, meta.mode & 07777) != 0 || (!meta.keep_times && futimens(work.file, times) != 0) ||
+        (durable && fsync(work.file) != 0) || (!in_place && name_file() != 0) ||
+        set_xattrs(in_place ? in_place_path : self, &meta) != 0 ||
+        (durable && meta.xattr_length > 0 && fsync(work.file) != 0) ||
         (!in_place && settle(work.parent, name, (work.file_flags & FILE_EXPECT) != 0, &work.expected) != 0)) {
         fail(errno, work.path);
         drop_file();
@@ -272,7 +290,7 @@ static void step_file_end(struct reader *r) {
     }
     close(work.file);
     work.file = -1;
-    if ((work.file_flags & FILE_FSYNC) && sync_directory(work.parent) != 0) fail(errno, work.path);
+    if (durable && sync_directory(work.parent) != 0) fail(errno, work.path);
     drop_file();
 }
 
