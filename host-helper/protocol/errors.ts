@@ -39,6 +39,8 @@ export const errorCodes = {
   notPermitted: 1309,
   cancelled: 1310,
   timedOut: 1311,
+  /** A session archive that is cut short, changed, or not one at all. */
+  archiveInvalid: 1400,
 } as const;
 
 export type ErrorName = keyof typeof errorCodes;

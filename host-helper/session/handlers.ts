@@ -14,6 +14,7 @@ import type { SessionRegistry } from './registry.ts';
 import { checkpointOf, previewRewind, rewind } from './rewind.ts';
 import type { Session } from './session.ts';
 import { TerminalAttachments } from './terminal-attachments.ts';
+import { createTransferHandlers } from './transfers.ts';
 import { withProgress } from './with-progress.ts';
 
 export interface HandlersOptions {
@@ -114,6 +115,7 @@ export function createHandlers(options: HandlersOptions): Handlers {
       });
       return result;
     },
+    ...createTransferHandlers(parts, registry),
     ...createApplyHandlers(parts, (id): Session => registry.get(id)),
     approvals: ({ sessionId, all }) =>
       Promise.resolve({

@@ -12,6 +12,7 @@ import type { ExecAsk, Sentry } from '../inspector/sentry.ts';
 import { keyNames } from '../turns/upstreams.ts';
 import { branch } from './branch.ts';
 import { newId } from './ids.ts';
+import { SessionImport } from './import-session.ts';
 import type { SessionParts } from './parts.ts';
 import { SessionRuntime } from './runtime.ts';
 import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
@@ -96,6 +97,25 @@ export class SessionRegistry {
       throw error;
     });
     return { sessionId: session.id, ...result };
+  }
+
+  /** An archive on its way in; `finishImport` makes a session of it. */
+  beginImport(request: ParamsOf<'session/import'>): SessionImport {
+    this.#mustHaveRoom();
+    return new SessionImport({
+      parts: this.#parts,
+      request,
+      degraded: this.#degraded(),
+      checkedWorkspace,
+    });
+  }
+
+  async finishImport(archive: SessionImport): Promise<ResultOf<'import/finish'>> {
+    this.#mustHaveRoom();
+    const { session, result } = await archive.finish();
+    this.#sessions.set(session.id, session);
+    this.#parts.dispatch({ type: 'session/added', session: session.state() });
+    return result;
   }
 
   /** Ends agent and processes; turns and files stay, and the folder stays readable. */
@@ -183,18 +203,19 @@ export class SessionRegistry {
     const notes: string[] = [];
     const { metadata } = this.#parts.store;
     const intents = metadata.intents();
-    const unfinishedBranches = new Set(
-      intents.filter((each) => each.kind === 'branch').map((each) => each.sessionId),
+    const unfinished = new Map(
+      intents.flatMap(({ kind, sessionId }) =>
+        kind === 'branch' || kind === 'import' ? [[sessionId, kind] as const] : [],
+      ),
     );
     const rows = metadata.sessions();
-    await this.#parts.backend.sweep(
-      new Set(rows.map((row) => row.id).filter((id) => !unfinishedBranches.has(id))),
-    );
+    await this.#parts.backend.sweep(new Set(rows.map((row) => row.id).filter((id) => !unfinished.has(id))));
     for (const row of rows) {
-      if (unfinishedBranches.has(row.id)) {
+      const kind = unfinished.get(row.id);
+      if (kind !== undefined) {
         metadata.removeSession(row.id);
         await SessionRuntime.removeDirectory(this.#parts.stateDirectory, row.id);
-        notes.push(`branch ${row.id} had not been finished and was removed`);
+        notes.push(`${kind} ${row.id} had not been finished and was removed`);
         continue;
       }
       try {

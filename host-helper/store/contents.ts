@@ -3,7 +3,7 @@
  * Knows chunks and the tree worker; nothing of versions.
  */
 
-import type { ChunkBatch, ChunkHash, ChunkStore } from './chunks.ts';
+import type { ChunkHash, ChunkStore } from './chunks.ts';
 import { hashOf } from './chunks.ts';
 import { decodeBlockList, encodeBlockList, type BlockList } from './file-tree.ts';
 import type { TreeWorker } from './treefs.ts';
@@ -14,8 +14,14 @@ import type { TreeWriter } from './tree-writer.ts';
 const readTries = 3;
 const zeros = Buffer.alloc(blockBytes);
 
+/** Takes contents and names them: a batch of the store, or what leaves for another store. */
+export interface ObjectSink {
+  put(data: Buffer): ChunkHash;
+  putBlock(data: Buffer): Promise<ChunkHash>;
+}
+
 /** Where new contents go; without one they are only hashed. */
-export type ContentSink = ChunkBatch | undefined;
+export type ContentSink = ObjectSink | undefined;
 
 /** The hash of a content of one block or less. */
 export function storeSmall(sink: ContentSink, data: Buffer): ChunkHash {

@@ -20,29 +20,15 @@ export class SqliteMetadata implements MetadataStore {
   }
 
   publish(checkpoint: CheckpointRecord, turnDocument: string): void {
-    const { id, sessionId, turn, fileVersion, processImage, position, createdAt } = checkpoint;
+    inTransaction(this.#database, () => this.#publish(checkpoint, turnDocument));
+  }
+
+  adopt(sessionId: string, turns: Parameters<MetadataStore['adopt']>[1]): void {
     inTransaction(this.#database, () => {
-      if (!this.#database.prepare('SELECT 1 FROM version WHERE id = ?').get(fileVersion)) {
-        throw new TurntableError(
-          'checkpointFailed',
-          `The file version ${fileVersion.slice(0, 12)} is not in the store. Capture the files again.`,
-        );
+      for (const { turn, document, checkpoint } of turns) {
+        if (checkpoint) this.#publish(checkpoint, document);
+        else this.#putTurn(sessionId, turn, document);
       }
-      if (
-        processImage !== undefined &&
-        !this.#database.prepare('SELECT 1 FROM image WHERE id = ?').get(processImage)
-      ) {
-        throw new TurntableError(
-          'checkpointFailed',
-          `The process image ${processImage} is not in the store. Dump the processes again.`,
-        );
-      }
-      this.#database
-        .prepare(
-          'INSERT INTO checkpoint (id, session, turn, file_version, process_image, position, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
-        )
-        .run(id, sessionId, turn, fileVersion, processImage ?? null, position, Math.trunc(createdAt));
-      this.#putTurn(sessionId, turn, turnDocument);
     });
   }
 
@@ -126,6 +112,34 @@ export class SqliteMetadata implements MetadataStore {
 
   close(): void {
     this.#onClose();
+  }
+
+  /** Inside a transaction. */
+  #publish(
+    { id, sessionId, turn, fileVersion, processImage, position, createdAt }: CheckpointRecord,
+    turnDocument: string,
+  ): void {
+    if (!this.#database.prepare('SELECT 1 FROM version WHERE id = ?').get(fileVersion)) {
+      throw new TurntableError(
+        'checkpointFailed',
+        `The file version ${fileVersion.slice(0, 12)} is not in the store. Capture the files again.`,
+      );
+    }
+    if (
+      processImage !== undefined &&
+      !this.#database.prepare('SELECT 1 FROM image WHERE id = ?').get(processImage)
+    ) {
+      throw new TurntableError(
+        'checkpointFailed',
+        `The process image ${processImage} is not in the store. Dump the processes again.`,
+      );
+    }
+    this.#database
+      .prepare(
+        'INSERT INTO checkpoint (id, session, turn, file_version, process_image, position, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      )
+      .run(id, sessionId, turn, fileVersion, processImage ?? null, position, Math.trunc(createdAt));
+    this.#putTurn(sessionId, turn, turnDocument);
   }
 
   #putTurn(sessionId: string, turn: number, document: string): void {

@@ -15,6 +15,7 @@ import { VersionedFiles } from './file-store.ts';
 import { DirectoryImages } from './image-store.ts';
 import { SqliteMetadata } from './metadata.ts';
 import type { Store } from './store.ts';
+import { ObjectTransfer } from './transfer.ts';
 import { TreeError, TreeWorker } from './treefs.ts';
 import { VersionStore } from './versions.ts';
 
@@ -70,6 +71,7 @@ export async function openStore({ directory, treefsPath, logger }: StoreOptions)
       };
       return {
         files,
+        transfer: new ObjectTransfer(background, chunks, versions),
         images,
         metadata: new SqliteMetadata(database, () => void close()),
         apply: new FolderApply(background, chunks, versions, database, logger),
