@@ -164,6 +164,32 @@ export const methods = {
       notes: z.array(z.string()),
     }),
   },
+  /** Several branches from one turn. Without `allOrNothing` those that could be made stay, and the others are told. */
+  'branch/many': {
+    params: z.object({
+      sessionId,
+      turn,
+      count: z.number().int().min(1).max(64),
+      prompt: prompt.optional(),
+      resume: z.boolean().optional(),
+      /** Numbered for each branch. */
+      title: z.string().max(200).optional(),
+      allOrNothing: z.boolean().optional(),
+    }),
+    result: z.object({
+      branches: z.array(
+        z.object({
+          sessionId,
+          restoredProcesses: z.boolean(),
+          tookMs: z.number(),
+          notes: z.array(z.string()),
+        }),
+      ),
+      /** Why the others were not made, in words. */
+      failed: z.array(z.string()),
+      tookMs: z.number(),
+    }),
+  },
   /** Begins an archive of the line of turns up to `turn` (the head when absent); `export/read` brings it. */
   'session/export': {
     params: z.object({

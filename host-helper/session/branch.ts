@@ -8,7 +8,7 @@ import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import { lineOf } from '../protocol/reducer.ts';
 import { crashPoint } from './crash-point.ts';
 import { newId } from './ids.ts';
-import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
+import { letAgentGoOn, restoreSandbox, wasAtWork, type OpenImages } from './restore-session.ts';
 import { checkpointOf } from './rewind.ts';
 import { SessionRuntime } from './runtime.ts';
 import { Session } from './session.ts';
@@ -18,6 +18,7 @@ export async function branch(
   origin: Session,
   request: ParamsOf<'branch'>,
   added: (session: Session) => void,
+  images?: OpenImages,
 ): Promise<Omit<ResultOf<'branch'>, 'sessionId'> & { session: Session }> {
   const startedMs = performance.now();
   const { parts } = origin;
@@ -70,7 +71,7 @@ export async function branch(
       session.setStatus('branching');
       added(session);
       const record = checkpointOf(session, request.turn);
-      const restored = await restoreSandbox(session, record);
+      const restored = await restoreSandbox(session, record, images);
       crashPoint('branch:restored');
       session.setStatus('running');
       await letAgentGoOn(session, record, restored, {

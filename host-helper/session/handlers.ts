@@ -115,6 +115,15 @@ export function createHandlers(options: HandlersOptions): Handlers {
       });
       return result;
     },
+    'branch/many': async (params, context) => {
+      const result = await registry.branchMany(params, context.signal);
+      await parts.authority.audit.append('session.branched', params.sessionId, {
+        from: params.turn,
+        to: result.branches.map((each) => each.sessionId),
+        by: context.clientName,
+      });
+      return result;
+    },
     ...createTransferHandlers(parts, registry),
     ...createApplyHandlers(parts, (id): Session => registry.get(id)),
     approvals: ({ sessionId, all }) =>

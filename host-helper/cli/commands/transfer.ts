@@ -15,6 +15,7 @@ import { runCommand, type Cli } from '../cli.ts';
 import { collect } from '../collect.ts';
 import { environmentOf } from '../environment.ts';
 import { followProgress } from '../follow.ts';
+import { interrupted } from '../interrupt.ts';
 import { printable } from '../format/style.ts';
 import { formatDuration, formatSize, plural } from '../format/units.ts';
 import { selectSession, selectTurn } from '../select.ts';
@@ -233,11 +234,4 @@ async function writeAll(output: Writable, data: Buffer): Promise<void> {
   await new Promise<void>((resolve, reject) =>
     output.write(data, (error) => (error ? reject(error) : resolve())),
   );
-}
-
-/** Fires on Ctrl-C: the request under way is given up, and what was begun goes. */
-function interrupted(): AbortSignal {
-  const abort = new AbortController();
-  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
-  return abort.signal;
 }
