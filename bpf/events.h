@@ -6,7 +6,7 @@
 #ifndef SENTRY_EVENTS_H
 #define SENTRY_EVENTS_H
 
-#define WATCHES_MAX 64
+#define WATCHES_MAX 128
 #define APPROVALS_MAX 4096
 #define EVENT_ARGV_MAX 4096
 #define EVENT_NAMES_MAX 4096
@@ -82,7 +82,7 @@ struct process_event {
     __u32 argv_length;
 };
 
-#define ROOTS_MAX 256
+#define ROOTS_MAX 1024
 #define DEVICES_MAX 16
 #define ROOT_INODES_MAX 512
 

@@ -75,6 +75,10 @@ export const crashPoints = [
   'branch:goesOn',
   'branch:done',
 
+  'import:begun',
+  'import:recorded',
+  'import:restored',
+
   'apply:planned',
   'apply:recorded',
   'apply:written',

@@ -17,3 +17,10 @@ export async function untilInterrupted(client: Client): Promise<void> {
     process.off('SIGTERM', stop);
   }
 }
+
+/** Fires on Ctrl-C or SIGTERM: the request under way is given up, and the helper told. */
+export function interrupted(): AbortSignal {
+  const abort = new AbortController();
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => abort.abort());
+  return abort.signal;
+}

@@ -41,6 +41,8 @@ export const errorCodes = {
   timedOut: 1311,
   /** The state directory has no room left by its quota. */
   quotaExceeded: 1320,
+  /** A session archive that is cut short, changed, or not one at all. */
+  archiveInvalid: 1400,
 } as const;
 
 export type ErrorName = keyof typeof errorCodes;

@@ -230,6 +230,85 @@ export const methods = {
       notes: z.array(z.string()),
     }),
   },
+  /** Several branches from one turn. Without `allOrNothing` those that could be made stay, and the others are told. */
+  'branch/many': {
+    params: z.object({
+      sessionId,
+      turn,
+      count: z.number().int().min(1).max(64),
+      prompt: prompt.optional(),
+      resume: z.boolean().optional(),
+      /** Numbered for each branch. */
+      title: z.string().max(200).optional(),
+      allOrNothing: z.boolean().optional(),
+    }),
+    result: z.object({
+      branches: z.array(
+        z.object({
+          sessionId,
+          restoredProcesses: z.boolean(),
+          tookMs: z.number(),
+          notes: z.array(z.string()),
+        }),
+      ),
+      /** Why the others were not made, in words. */
+      failed: z.array(z.string()),
+      tookMs: z.number(),
+    }),
+  },
+  /** Begins an archive of the line of turns up to `turn` (the head when absent); `export/read` brings it. */
+  'session/export': {
+    params: z.object({
+      sessionId,
+      turn: turn.optional(),
+      /** Only the last checkpoint: smaller, and nothing earlier can be gone back to. */
+      onlyHead: z.boolean().optional(),
+      /** Leave out the developer's folder: the importing side must have the same one. */
+      withoutBase: z.boolean().optional(),
+    }),
+    result: z.object({ exportId: z.string(), turn, checkpoint: z.string() }),
+  },
+  /** The next bytes of an archive; the export is over with `done`, an error, or the connection. */
+  'export/read': {
+    params: z.object({ exportId: z.string().max(64) }),
+    result: z.object({ /** Base64. */ data: z.string(), done: z.boolean() }),
+  },
+  /** Begins to take an archive in; `import/write` brings its bytes, `import/finish` makes the session. */
+  'session/import': {
+    params: z.object({
+      /** The folder to work on: the same as the session's, or empty. Absent: the session's own path, or a copy of its own. */
+      workspace: absolutePath.optional(),
+      title: z.string().max(200).optional(),
+      /** Bring processes back too. Their images can do anything on this machine: only from somebody who is trusted with it. */
+      processes: z.boolean().optional(),
+      /** As for `session/start`; the archive's when absent. */
+      upstream: z.string().max(2000).optional(),
+      env: z.record(z.string().max(200), z.string().max(32_768)).optional(),
+    }),
+    result: z.object({ importId: z.string() }),
+  },
+  'import/write': {
+    params: z.object({ importId: z.string().max(64), /** Base64. */ data: z.string().max(6_000_000) }),
+    result: z.object({}),
+  },
+  /** Proves the whole and makes a session of it, stopped at its head. On failure nothing stays. */
+  'import/finish': {
+    params: z.object({ importId: z.string().max(64) }),
+    result: z.object({
+      sessionId,
+      turn,
+      turns: z.number(),
+      processes: z.boolean(),
+      /** The folder of this machine below the session. */
+      workspace: z.string(),
+      /** That folder is the session's own copy: there is nothing to apply to. */
+      ownWorkspace: z.boolean(),
+      /** What did not come along, in words. */
+      notes: z.array(z.string()),
+    }),
+  },
+  /** Ends an export or import early; nothing of it stays. */
+  'transfer/close': { params: z.object({ id: z.string().max(64) }), result: z.object({}) },
   'apply/preview': {
     params: z.object({ sessionId }),
     result: z.object({

@@ -26,6 +26,8 @@ export interface SandboxSpec {
   readonly directory: string;
   /** The developer's folder, absolute; appears in the sandbox at the same path. */
   readonly workspace: string;
+  /** Another folder of the host that stands there instead (the session came from elsewhere). */
+  readonly workspaceLower?: string | undefined;
   /** Home inside the sandbox; the host's own home is never visible. */
   readonly home: string;
   /** Read-only trees of the product that the sandbox needs (agents), each at its own path or at `target`. */
@@ -120,6 +122,8 @@ export interface SandboxBackend {
   readonly name: string;
   /** What this host can do, tried for real (a tiny container is run, dumped and restored); a pass is remembered until something it depends on changes. */
   probe(): Promise<{ readonly run: string | undefined; readonly dump: string | undefined }>;
+  /** Paths (as the sandbox had them) of the files that the processes of a dump have open or mapped; empty when that cannot be told. */
+  filesOf(imageDirectory: string): Promise<readonly string[]>;
   /** Prepares directories; starts nothing. */
   create(spec: SandboxSpec): Promise<Sandbox>;
   /** Takes over a sandbox that an earlier helper left running (or stopped) in `spec.directory`. */

@@ -6,6 +6,7 @@ import { TurntableError } from '../protocol/errors.ts';
 import { limits } from '../protocol/state.ts';
 import type { ApplyItem, FileVersionId } from '../store/store.ts';
 import type { SessionParts } from './parts.ts';
+import { SessionRuntime } from './runtime.ts';
 import type { Session } from './session.ts';
 
 type ApplyHandlers = Pick<Handlers, 'apply/preview' | 'apply' | 'apply/undo'>;
@@ -32,6 +33,7 @@ export function createApplyHandlers(
     },
     apply: async ({ sessionId, paths, conflicts }, context) => {
       const session = find(sessionId);
+      mustHaveFolder(session);
       const version = await versionToApply(session);
       const result = await apply.applyChanges({
         sessionId,
@@ -68,6 +70,17 @@ export function createApplyHandlers(
       return { restored: [...restored] };
     },
   };
+}
+
+/** An imported session may work on a copy of its own: nobody would find there what was applied. */
+function mustHaveFolder(session: Session): void {
+  const { id, parts, record } = session;
+  const own = SessionRuntime.directoryOf(parts.stateDirectory, id);
+  if (record.workspaceLower?.startsWith(`${own}/`) !== true) return;
+  throw new TurntableError(
+    'workspaceInvalid',
+    `Session ${id} was imported without a folder of yours, so there is nothing to apply to: copy from its mounted folder, or import the archive again with --workspace.`,
+  );
 }
 
 function versionToApply(session: Session): Promise<FileVersionId> {

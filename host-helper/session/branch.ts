@@ -8,8 +8,9 @@ import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import { lineOf } from '../protocol/reducer.ts';
 import { newId } from './ids.ts';
-import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
+import { letAgentGoOn, restoreSandbox, wasAtWork, type OpenImages } from './restore-session.ts';
 import { checkpointOf } from './rewind.ts';
+import { SessionRuntime } from './runtime.ts';
 import { Session } from './session.ts';
 
 /** Makes and starts the branch; `added` is called as soon as clients may see it. On failure nothing stays. */
@@ -17,6 +18,7 @@ export async function branch(
   origin: Session,
   request: ParamsOf<'branch'>,
   added: (session: Session) => void,
+  images?: OpenImages,
 ): Promise<Omit<ResultOf<'branch'>, 'sessionId'> & { session: Session }> {
   const startedMs = performance.now();
   const { parts } = origin;
@@ -53,22 +55,26 @@ export async function branch(
   // Nobody may stop or remove it before it is whole.
   return session.lock.run(async () => {
     try {
-      for (const turn of lineOf({ turns: origin.turns.all }, request.turn)) {
-        const checkpoint = parts.store.metadata.checkpointOf(origin.id, turn.id);
-        const id = newId('c');
-        // Inherited checkpoints share their contents with the origin's: they cost nothing more.
-        session.turns.adopt(
-          turn.checkpoint ? { ...turn, checkpoint: { ...turn.checkpoint, id, bytesStored: 0 } } : turn,
-          checkpoint && { ...checkpoint, id, sessionId: session.id },
-        );
-      }
+      session.turns.adoptLine(
+        lineOf({ turns: origin.turns.all }, request.turn).map((turn) => {
+          const checkpoint = parts.store.metadata.checkpointOf(origin.id, turn.id);
+          const id = newId('c');
+          // Inherited checkpoints share their contents with the origin's: they cost nothing more.
+          return {
+            turn: turn.checkpoint
+              ? { ...turn, checkpoint: { ...turn.checkpoint, id, bytesStored: 0 } }
+              : turn,
+            ...(checkpoint ? { checkpoint: { ...checkpoint, id, sessionId: session.id } } : {}),
+          };
+        }),
+      );
       crashPoint('branch:recorded');
       await session.createRuntime('create');
       crashPoint('branch:created');
       session.setStatus('branching');
       added(session);
       const record = checkpointOf(session, request.turn);
-      const restored = await restoreSandbox(session, record);
+      const restored = await restoreSandbox(session, record, images);
       crashPoint('branch:restored');
       session.setStatus('running');
       await letAgentGoOn(session, record, restored, {
@@ -86,18 +92,25 @@ export async function branch(
         notes: restored.notes,
       };
     } catch (error) {
-      session.nextEpoch();
-      session.agent?.letGo();
-      session.lock.close(new TurntableError('sessionNotFound', `Branch ${session.id} could not be made.`));
-      if (session.hasRuntime) await session.runtime.destroy().catch(() => {});
-      parts.authority.removeSession(session.id);
-      parts.store.files.forget(session.id);
-      parts.store.metadata.removeSession(session.id);
-      parts.store.metadata.endIntent(intent);
-      parts.dispatch({ type: 'session/removed', sessionId: session.id });
+      await discardUnfinished(session, intent, `Branch ${session.id} could not be made.`);
       throw error;
     }
   });
+}
+
+/** With the lock of a session held that did not come to be: nothing of it stays. `why` is for those who wait for it. */
+export async function discardUnfinished(session: Session, intent: number, why: string): Promise<void> {
+  const { parts } = session;
+  session.nextEpoch();
+  session.agent?.letGo();
+  session.lock.close(new TurntableError('sessionNotFound', why));
+  if (session.hasRuntime) await session.runtime.destroy().catch(() => {});
+  else await SessionRuntime.removeDirectory(parts.stateDirectory, session.id).catch(() => {});
+  parts.authority.removeSession(session.id);
+  parts.store.files.forget(session.id);
+  parts.store.metadata.removeSession(session.id);
+  parts.store.metadata.endIntent(intent);
+  parts.dispatch({ type: 'session/removed', sessionId: session.id });
 }
 
 function firstLine(text: string): string {

@@ -16,6 +16,7 @@ import type { SessionRegistry } from './registry.ts';
 import { checkpointOf, previewRewind, rewind } from './rewind.ts';
 import type { Session } from './session.ts';
 import { TerminalAttachments } from './terminal-attachments.ts';
+import { createTransferHandlers } from './transfers.ts';
 import { withProgress } from './with-progress.ts';
 
 export interface HandlersOptions {
@@ -124,6 +125,16 @@ export function createHandlers(options: HandlersOptions): Handlers {
       });
       return result;
     },
+    'branch/many': async (params, context) => {
+      const result = await registry.branchMany(params, context.signal);
+      await parts.authority.audit.append('session.branched', params.sessionId, {
+        from: params.turn,
+        to: result.branches.map((each) => each.sessionId),
+        by: context.clientName,
+      });
+      return result;
+    },
+    ...createTransferHandlers(parts, registry),
     ...createApplyHandlers(parts, (id): Session => registry.get(id)),
     'store/gc': async ({ dryRun }, context) => {
       const result = await progress(

@@ -13,21 +13,25 @@ import type { ExecAsk, Sentry } from '../inspector/sentry.ts';
 import { keyNames } from '../turns/upstreams.ts';
 import { branch } from './branch.ts';
 import { degradedBy } from './checkpoint-policy.ts';
+import { branchMany } from './branch-many.ts';
 import { newId } from './ids.ts';
+import { SessionImport } from './import-session.ts';
 import type { SessionParts } from './parts.ts';
 import { SessionRuntime } from './runtime.ts';
-import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
+import { letAgentGoOn, restoreSandbox, wasAtWork, type OpenImages } from './restore-session.ts';
 import { lastRestorable, versionAt } from './rewind.ts';
 import { sessionRecordSchema, type SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
 
-const maxSessions = 64;
+/** As many as the sentry can watch (SENTRY_WATCHES_MAX in bpf/sentry.h). */
+const maxSessions = 128;
 const sandboxHome = '/root';
 
 /** Sessions that an unfinished intent of this kind leaves half made or half gone. */
 const goneBecause: Readonly<Record<string, string>> = {
   start: 'session ID had not been started completely and was removed',
   branch: 'branch ID had not been finished and was removed',
+  import: 'import ID had not been finished and was removed',
   remove: 'session ID was being removed, which is done now',
 };
 
@@ -101,14 +105,55 @@ export class SessionRegistry {
 
   async branch(request: ParamsOf<'branch'>): Promise<ResultOf<'branch'>> {
     this.#mustHaveRoom();
-    const { session, ...result } = await branch(this.get(request.sessionId), request, (added) => {
-      this.#sessions.set(added.id, added);
-      this.#parts.dispatch({ type: 'session/added', session: added.state() });
-    }).catch((error: unknown) => {
-      for (const [id] of this.#sessions) if (!this.#parts.state().sessions[id]) this.#sessions.delete(id);
-      throw error;
+    return await this.#branch(request);
+  }
+
+  /** Several branches from one turn, a few at a time; see `branchMany`. */
+  async branchMany(request: ParamsOf<'branch/many'>, signal: AbortSignal): Promise<ResultOf<'branch/many'>> {
+    this.#mustHaveRoom(request.count);
+    return await branchMany(this.get(request.sessionId), request, signal, {
+      make: (each, images) => this.#branch(each, images),
+      remove: (id) => this.remove(id),
     });
-    return { sessionId: session.id, ...result };
+  }
+
+  async #branch(request: ParamsOf<'branch'>, images?: OpenImages): Promise<ResultOf<'branch'>> {
+    let id: string | undefined;
+    try {
+      const { session, ...result } = await branch(
+        this.get(request.sessionId),
+        request,
+        (added) => {
+          id = added.id;
+          this.#sessions.set(added.id, added);
+          this.#parts.dispatch({ type: 'session/added', session: added.state() });
+        },
+        images,
+      );
+      return { sessionId: session.id, ...result };
+    } catch (error) {
+      if (id !== undefined) this.#sessions.delete(id);
+      throw error;
+    }
+  }
+
+  /** An archive on its way in; `finishImport` makes a session of it. */
+  beginImport(request: ParamsOf<'session/import'>): SessionImport {
+    this.#mustHaveRoom();
+    return new SessionImport({
+      parts: this.#parts,
+      request,
+      degraded: this.#degraded(),
+      checkedWorkspace,
+    });
+  }
+
+  async finishImport(archive: SessionImport): Promise<ResultOf<'import/finish'>> {
+    this.#mustHaveRoom();
+    const { session, result } = await archive.finish();
+    this.#sessions.set(session.id, session);
+    this.#parts.dispatch({ type: 'session/added', session: session.state() });
+    return result;
   }
 
   /** Ends agent and processes; turns and files stay, and the folder stays readable. */
@@ -374,11 +419,11 @@ export class SessionRegistry {
     ];
   }
 
-  #mustHaveRoom(): void {
-    if (this.#sessions.size < maxSessions) return;
+  #mustHaveRoom(count = 1): void {
+    if (this.#sessions.size + count <= maxSessions) return;
     throw new TurntableError(
       'overloaded',
-      `There are ${maxSessions} sessions already: remove one with \`turntable session rm\`.`,
+      `There are ${this.#sessions.size} of at most ${maxSessions} sessions already: remove one with \`turntable session rm\`.`,
     );
   }
 

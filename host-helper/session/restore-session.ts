@@ -5,7 +5,7 @@
 
 import { crashPoint } from '../crash-point.ts';
 import type { Turn } from '../protocol/state.ts';
-import type { CheckpointRecord } from '../store/store.ts';
+import type { CheckpointRecord, ProcessImageStore } from '../store/store.ts';
 import { positionSchema, type Position } from './session-record.ts';
 import type { Session } from './session.ts';
 
@@ -16,6 +16,9 @@ export interface Restored {
   /** What could not be brought back, in words. */
   readonly notes: string[];
 }
+
+/** Where a restore gets its process image: the store, or one that several branches share. */
+export type OpenImages = Pick<ProcessImageStore, 'open'>;
 
 export function positionOf(record: CheckpointRecord): Position {
   return positionSchema.parse(JSON.parse(record.position));
@@ -28,7 +31,7 @@ export function positionOf(record: CheckpointRecord): Position {
 export async function restoreSandbox(
   session: Session,
   record: CheckpointRecord,
-  beforeStart?: () => Promise<void>,
+  images: OpenImages = session.parts.store.images,
 ): Promise<Restored> {
   const { runtime, parts, checkpointer } = session;
   const { sandbox } = runtime;
@@ -40,7 +43,6 @@ export async function restoreSandbox(
   });
   checkpointer.startFrom(record.fileVersion);
   crashPoint('restore:files');
-  await beforeStart?.();
 
   const position = positionOf(record);
   if (record.processImage !== undefined) {
@@ -49,7 +51,7 @@ export async function restoreSandbox(
       notes.push(`processes are not brought back: ${noDump}`);
     } else {
       try {
-        const image = await parts.store.images.open(record.processImage);
+        const image = await images.open(record.processImage);
         crashPoint('restore:opened');
         try {
           await runtime.restore(image.directory);
@@ -70,7 +72,6 @@ export async function restoreSandbox(
           roots: sandbox.roots,
           version: record.fileVersion,
         });
-        await beforeStart?.();
       }
     }
   } else if (position.survivors.length > 0) {

@@ -17,11 +17,14 @@ import { doorPorts, type SessionParts } from './parts.ts';
 
 const memoryBytes = 8 * 1024 ** 3;
 const maxProcesses = 4096;
+/** Secrets of a workspace, relative to it: never readable in a sandbox, never in an archive. */
+export const maskedPaths = ['.env', '.env.local'];
 
 export interface RuntimeOptions {
   readonly parts: SessionParts;
   readonly sessionId: string;
   readonly workspace: string;
+  readonly workspaceLower: string | undefined;
   readonly home: string;
   readonly upstream: Upstream;
   readonly hooks: ModelEndpointHooks;
@@ -232,12 +235,13 @@ function listenerPath(options: RuntimeOptions): string {
 }
 
 function specOf(options: RuntimeOptions): Omit<SandboxSpec, 'seccompListenerPath'> {
-  const { parts, sessionId, workspace, home } = options;
+  const { parts, sessionId, workspace, workspaceLower, home } = options;
   const [model, egress] = doorPaths(options);
   return {
     id: sessionId,
     directory: join(SessionRuntime.directoryOf(parts.stateDirectory, sessionId), 'sandbox'),
     workspace,
+    workspaceLower,
     home,
     readOnlyMounts: parts.agents.mounts.map((path) => ({ source: path, target: path })),
     doors: [
@@ -246,6 +250,6 @@ function specOf(options: RuntimeOptions): Omit<SandboxSpec, 'seccompListenerPath
     ],
     memoryBytes,
     maxProcesses,
-    maskedPaths: ['.env', '.env.local'],
+    maskedPaths,
   };
 }

@@ -10,6 +10,8 @@ export const sessionRecordSchema = z.object({
   id: z.string(),
   title: z.string(),
   workspace: z.string(),
+  /** The folder of this host that stands for it, where that is another one: the session came from elsewhere. */
+  workspaceLower: z.string().optional(),
   home: z.string(),
   agent: agentStateSchema,
   /** Which upstream was chosen, by name: "scripted", "keys" or a URL. */

@@ -158,6 +158,7 @@ export class Session {
       parts: this.parts,
       sessionId: this.id,
       workspace: this.#record.workspace,
+      workspaceLower: this.#record.workspaceLower,
       home: this.#record.home,
       upstream: await this.parts.upstream(this.#record.upstream, this.env),
       hooks: this.#hooks(),

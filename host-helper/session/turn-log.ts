@@ -8,6 +8,11 @@ import { TurntableError } from '../protocol/errors.ts';
 import { turnSchema, type Turn } from '../protocol/state.ts';
 import type { CheckpointRecord, MetadataStore } from '../store/store.ts';
 
+export interface InheritedTurn {
+  readonly turn: Turn;
+  readonly checkpoint?: CheckpointRecord;
+}
+
 export class TurnLog {
   readonly #sessionId: string;
   readonly #metadata: MetadataStore;
@@ -81,10 +86,16 @@ export class TurnLog {
     this.#remember(turn);
   }
 
-  /** Adds turns that a branch inherits, each with its own checkpoint row. */
-  adopt(turn: Turn, checkpoint: CheckpointRecord | undefined): void {
-    if (checkpoint) this.publish(turn, checkpoint);
-    else this.#set(turn);
+  /** Takes over the turns that a branch or an import begins with, each with its own checkpoint row, before anybody sees the session. */
+  adoptLine(line: readonly InheritedTurn[]): void {
+    this.#metadata.adopt(
+      this.#sessionId,
+      line.map(({ turn, checkpoint }) => ({ turn: turn.id, document: JSON.stringify(turn), checkpoint })),
+    );
+    for (const { turn } of line) {
+      this.#nextId = Math.max(this.#nextId, turn.id + 1);
+      this.#turns.set(turn.id, turn);
+    }
   }
 
   /** Closes a turn that got no checkpoint (nothing could be captured). */

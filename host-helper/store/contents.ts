@@ -3,7 +3,7 @@
  * Knows chunks and the tree worker; nothing of versions.
  */
 
-import type { ChunkBatch, ChunkStore } from './chunks.ts';
+import type { ChunkStore } from './chunks.ts';
 import type { ChunkHash } from './chunk-reader.ts';
 import { hashOf } from './chunk-reader.ts';
 import { decodeBlockList, encodeBlockList, type BlockList } from './file-tree.ts';
@@ -15,8 +15,14 @@ import type { TreeWriter } from './tree-writer.ts';
 const readTries = 3;
 const zeros = Buffer.alloc(blockBytes);
 
+/** Takes contents and names them: a batch of the store, or what leaves for another store. */
+export interface ObjectSink {
+  put(data: Buffer): ChunkHash;
+  putBlock(data: Buffer): Promise<ChunkHash>;
+}
+
 /** Where new contents go; without one they are only hashed. */
-export type ContentSink = ChunkBatch | undefined;
+export type ContentSink = ObjectSink | undefined;
 
 /** The hash of a content of one block or less. */
 export function storeSmall(sink: ContentSink, data: Buffer): ChunkHash {

@@ -21,30 +21,9 @@ export class SqliteMetadata implements MetadataStore {
   }
 
   publish(checkpoint: CheckpointRecord, turnDocument: string, sessionDocument?: string): void {
-    const { id, sessionId, turn, fileVersion, processImage, position, createdAt } = checkpoint;
     inTransaction(this.#database, () => {
-      if (!this.#database.prepare('SELECT 1 FROM version WHERE id = ?').get(fileVersion)) {
-        throw new TurntableError(
-          'checkpointFailed',
-          `The file version ${fileVersion.slice(0, 12)} is not in the store. Capture the files again.`,
-        );
-      }
-      if (
-        processImage !== undefined &&
-        !this.#database.prepare('SELECT 1 FROM image WHERE id = ?').get(processImage)
-      ) {
-        throw new TurntableError(
-          'checkpointFailed',
-          `The process image ${processImage} is not in the store. Dump the processes again.`,
-        );
-      }
-      this.#database
-        .prepare(
-          'INSERT INTO checkpoint (id, session, turn, file_version, process_image, position, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
-        )
-        .run(id, sessionId, turn, fileVersion, processImage ?? null, position, Math.trunc(createdAt));
-      this.#putTurn(sessionId, turn, turnDocument);
-      if (sessionDocument !== undefined) this.#putSession(sessionId, sessionDocument);
+      this.#publish(checkpoint, turnDocument);
+      if (sessionDocument !== undefined) this.#putSession(checkpoint.sessionId, sessionDocument);
     });
   }
 
@@ -56,6 +35,15 @@ export class SqliteMetadata implements MetadataStore {
       for (const { sessionId, turn, document } of turns) {
         remove.run(sessionId, turn);
         this.#putTurn(sessionId, turn, document);
+      }
+    });
+  }
+
+  adopt(sessionId: string, turns: Parameters<MetadataStore['adopt']>[1]): void {
+    inTransaction(this.#database, () => {
+      for (const { turn, document, checkpoint } of turns) {
+        if (checkpoint) this.#publish(checkpoint, document);
+        else this.#putTurn(sessionId, turn, document);
       }
     });
   }
@@ -147,6 +135,34 @@ export class SqliteMetadata implements MetadataStore {
         'INSERT INTO session (id, document, created) VALUES (?, ?, ?) ON CONFLICT (id) DO UPDATE SET document = excluded.document',
       )
       .run(sessionId, document, Date.now());
+  }
+
+  /** Inside a transaction. */
+  #publish(
+    { id, sessionId, turn, fileVersion, processImage, position, createdAt }: CheckpointRecord,
+    turnDocument: string,
+  ): void {
+    if (!this.#database.prepare('SELECT 1 FROM version WHERE id = ?').get(fileVersion)) {
+      throw new TurntableError(
+        'checkpointFailed',
+        `The file version ${fileVersion.slice(0, 12)} is not in the store. Capture the files again.`,
+      );
+    }
+    if (
+      processImage !== undefined &&
+      !this.#database.prepare('SELECT 1 FROM image WHERE id = ?').get(processImage)
+    ) {
+      throw new TurntableError(
+        'checkpointFailed',
+        `The process image ${processImage} is not in the store. Dump the processes again.`,
+      );
+    }
+    this.#database
+      .prepare(
+        'INSERT INTO checkpoint (id, session, turn, file_version, process_image, position, created_at) VALUES (?, ?, ?, ?, ?, ?, ?)',
+      )
+      .run(id, sessionId, turn, fileVersion, processImage ?? null, position, Math.trunc(createdAt));
+    this.#putTurn(sessionId, turn, turnDocument);
   }
 
   #putTurn(sessionId: string, turn: number, document: string): void {

@@ -18,6 +18,7 @@ import { ImageThread } from './image-thread.ts';
 import { SqliteMetadata } from './metadata.ts';
 import { StoreQuota, type StoreLimits } from './quota.ts';
 import type { Store } from './store.ts';
+import { ObjectTransfer } from './transfer.ts';
 import { TreeError, TreeWorker } from './treefs.ts';
 import { VersionStore } from './versions.ts';
 
@@ -96,6 +97,7 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
       };
       return {
         files,
+        transfer: new ObjectTransfer(background, chunks, versions),
         images,
         metadata: new SqliteMetadata(database, () => void close()),
         apply: new FolderApply(background, chunks, versions, database, logger),

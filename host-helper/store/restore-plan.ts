@@ -22,7 +22,7 @@ export interface RestoreCount {
 export async function writeDifference(
   writer: TreeWriter,
   chunks: ChunkStore,
-  versions: VersionStore,
+  versions: Pick<VersionStore, 'directory'>,
   current: IndexNode,
   target: TreeEntry,
   count: RestoreCount,

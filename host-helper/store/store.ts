@@ -108,6 +108,15 @@ export interface CheckpointRecord {
 export interface MetadataStore {
   /** The checkpoint row, the turn's document and, where given, the session's (whose head moves) in one transaction. */
   publish(checkpoint: CheckpointRecord, turnDocument: string, sessionDocument?: string): void;
+  /** Many turns at once, with their checkpoints where they have one: all or none. */
+  adopt(
+    sessionId: string,
+    turns: readonly {
+      readonly turn: number;
+      readonly document: string;
+      readonly checkpoint: CheckpointRecord | undefined;
+    }[],
+  ): void;
   checkpoint(id: string): CheckpointRecord | undefined;
   checkpointOf(sessionId: string, turn: number): CheckpointRecord | undefined;
   /** Removes all checkpoints of these turns and replaces the turns' documents, in one transaction. */
@@ -174,8 +183,74 @@ export interface WorkspaceApply {
   undoApply(sessionId: string, undoId: string): Promise<{ readonly restored: readonly string[] }>;
 }
 
+/** An object by its hash: a directory, a content, a block or a page. 32 bytes of latin1 text name it. */
+export interface StoreObject {
+  readonly hash: string;
+  readonly data: Buffer;
+}
+
+/** The top of a tree: root name and the encoded entry of its directory (base64). */
+export interface TreeTop {
+  readonly name: string;
+  readonly entry: string;
+}
+
+/** The files of a process image, each as a list of pages (hex of the list's object). */
+export type ImageFiles = readonly { readonly path: string; readonly size: number; readonly list: string }[];
+
+/** Takes objects that leave the store; each is asked for once. Waits until there is room. */
+export interface ObjectTaker {
+  has(hash: string): boolean;
+  take(object: StoreObject): Promise<void>;
+}
+
+/** Objects that come from outside: proven one by one, unseen by anybody until a version names them. Dispose to let go of them. */
+export interface IncomingObjects extends Disposable {
+  /** Throws `archiveInvalid` when the data is not what the hash says, or it gets too much. */
+  put(object: StoreObject): Promise<void>;
+  /** After the last one: durable, and readable by the calls below. */
+  seal(): Promise<void>;
+  /** Proves that a version is whole and harmless to restore. Throws `archiveInvalid`. */
+  version(tops: readonly TreeTop[]): { readonly id: FileVersionId; publish(): void };
+  /** The same for a folder. `contents` false: only its directories are here. */
+  folder(top: TreeTop, contents: boolean): IncomingFolder;
+  /** Writes the files of an image into an empty directory. */
+  writeImage(files: ImageFiles, directory: string): Promise<void>;
+  /** What a version has at a path below a root, as its upper holds it. */
+  kindAt(tops: readonly TreeTop[], root: string, path: string): FileStatus['kind'] | 'whiteout' | undefined;
+}
+
+export interface IncomingFolder {
+  /** Paths in which an existing folder differs (kind, permissions, contents); at most `most`. Masked ones are not compared. */
+  differences(folder: string, masked: readonly string[], most: number): Promise<string[]>;
+  /** Fills an empty directory; with an owner everything becomes theirs and loses set-user-id bits. */
+  fill(folder: string, owner: { readonly uid: number; readonly gid: number } | undefined): Promise<void>;
+}
+
+/** How versions, folders and images leave for another store, and come in from one that nobody vouches for. */
+export interface StoreTransfer {
+  /** Names the form of objects; only a store of the same form can take them. */
+  readonly form: string;
+  tops(version: FileVersionId): readonly TreeTop[];
+  /** Everything a version needs. */
+  sendVersion(version: FileVersionId, taker: ObjectTaker): Promise<void>;
+  /** A plain folder of the host as it is now. `masked` files (relative) are sent empty. Without a taker it is only looked at. */
+  sendFolder(
+    folder: string,
+    masked: readonly string[],
+    taker: ObjectTaker | undefined,
+    contents: boolean,
+  ): Promise<{ readonly top: TreeTop; readonly warnings: readonly string[] }>;
+  /** The files of an opened process image. */
+  sendImage(directory: string, taker: ObjectTaker): Promise<ImageFiles>;
+  /** What a version's upper has at a path below a root. */
+  kindAt(version: FileVersionId, root: string, path: string): FileStatus['kind'] | 'whiteout' | undefined;
+  incoming(): IncomingObjects;
+}
+
 export interface Store {
   readonly files: FileStore;
+  readonly transfer: StoreTransfer;
   readonly images: ProcessImageStore;
   readonly metadata: MetadataStore;
   readonly apply: WorkspaceApply;

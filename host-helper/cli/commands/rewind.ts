@@ -1,15 +1,18 @@
 /** `turntable rewind` and `branch`: go back, in place or beside. */
 
 import { Option, type Command } from 'commander';
+import type { Client } from '../../protocol/client.ts';
 import { TurntableError } from '../../protocol/errors.ts';
 import { conflictChoiceSchema, type ResultOf } from '../../protocol/methods.ts';
 import type { SessionState, Turn } from '../../protocol/state.ts';
 import { runCommand, type Cli } from '../cli.ts';
 import { confirm } from '../confirm.ts';
+import { exitCodes } from '../exit-codes.ts';
 import { followProgress } from '../follow.ts';
 import { formatChange, formatSurvivor } from '../format/effects.ts';
 import { printable, type Style } from '../format/style.ts';
 import { formatDuration, plural } from '../format/units.ts';
+import { interrupted } from '../interrupt.ts';
 import { selectTurn } from '../select.ts';
 import { sessionOf } from '../snapshot.ts';
 
@@ -22,6 +25,8 @@ interface RewindOptions {
 }
 
 interface BranchOptions {
+  count?: string;
+  allOrNothing?: boolean;
   prompt?: string;
   title?: string;
   resume: boolean;
@@ -48,6 +53,8 @@ export function registerRewind(program: Command): void {
     .description('a second session from a turn of another, which goes on undisturbed')
     .argument('<session>')
     .argument('<turn>', 'a number, head, start, or -1 for the one before head')
+    .option('--count <n>', 'make several at once')
+    .option('--all-or-nothing', 'with --count: when one cannot be made, remove the others')
     .option('--prompt <text>', 'what the agent shall do in the branch')
     .option('--title <text>', 'a name for people')
     .option('--no-resume', 'leave the agent of the branch stopped')
@@ -113,10 +120,13 @@ async function branch(
   reference: string,
   turnReference: string,
   options: BranchOptions,
-): Promise<void> {
+): Promise<number> {
   const client = await cli.connect();
   const session = await sessionOf(client, reference);
   const turn = selectTurn(session, turnReference);
+  if (options.count !== undefined) {
+    return await branchMany(cli, client, session, turn, options.count, options);
+  }
   const result = await (async () => {
     using progress = cli.progress('branching');
     await using _follow = await followProgress(client, session.id, progress);
@@ -137,6 +147,47 @@ async function branch(
     cli.print(cli.style.faint(`  its files: ${printable(made.mount)}`));
     printNotes(cli, result.notes);
   });
+  return exitCodes.ok;
+}
+
+async function branchMany(
+  cli: Cli,
+  client: Client,
+  session: SessionState,
+  turn: Turn,
+  countText: string,
+  options: BranchOptions,
+): Promise<number> {
+  const count = Number(countText);
+  if (!Number.isInteger(count) || count < 1)
+    throw new TurntableError('invalidParams', `--count ${countText}: give a number, for example 8.`);
+  const result = await (async () => {
+    using progress = cli.progress('branching');
+    await using _follow = await followProgress(client, session.id, progress);
+    return await client.request(
+      'branch/many',
+      {
+        sessionId: session.id,
+        turn: turn.id,
+        count,
+        prompt: options.prompt,
+        title: options.title,
+        resume: options.resume ? undefined : false,
+        allOrNothing: options.allOrNothing,
+      },
+      { signal: interrupted() },
+    );
+  })();
+  const made = result.branches.map(({ sessionId }) => sessionId);
+  cli.result({ ...result, origin: { sessionId: session.id, turn: turn.id } }, () => {
+    cli.print(
+      `${cli.style.good('✓')} ${plural(made.length, 'branch', 'branches')} from ${session.id} turn ${turn.id}, in ${formatDuration(result.tookMs)}`,
+    );
+    for (const id of made) cli.print(`  ${cli.style.strong(id)}`);
+    printNotes(cli, [...new Set(result.branches.flatMap((each) => each.notes))]);
+    printNotes(cli, result.failed);
+  });
+  return result.failed.length > 0 ? exitCodes.failed : exitCodes.ok;
 }
 
 function printNotes(cli: Cli, notes: readonly string[]): void {

@@ -2,9 +2,9 @@
 
 import { resolve } from 'node:path';
 import { Option, type Command } from 'commander';
-import { TurntableError } from '../../protocol/errors.ts';
 import { runCommand, type Cli } from '../cli.ts';
 import { collect } from '../collect.ts';
+import { environmentOf } from '../environment.ts';
 import { formatSessions } from '../format/sessions.ts';
 import { terminalWidth } from '../format/table.ts';
 import { printable } from '../format/style.ts';
@@ -150,22 +150,4 @@ async function change(
 
 function done(cli: Cli, sessionId: string, word: string): void {
   cli.result({ sessionId }, () => cli.print(`${cli.style.good('✓')} ${sessionId} ${word}`));
-}
-
-/** `KEY` takes the value from here, `KEY=value` brings its own. */
-function environmentOf(entries: readonly string[]): Record<string, string> {
-  return Object.fromEntries(
-    entries.map((entry) => {
-      const at = entry.indexOf('=');
-      if (at > 0) return [entry.slice(0, at), entry.slice(at + 1)];
-      const value = process.env[entry];
-      if (value === undefined) {
-        throw new TurntableError(
-          'invalidParams',
-          `--env ${entry}: there is no such variable here; set it or give ${entry}=value.`,
-        );
-      }
-      return [entry, value];
-    }),
-  );
 }

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import type { Logger } from '../../log.ts';
 import { TurntableError } from '../../protocol/errors.ts';
 import type { Sandbox, SandboxBackend, SandboxSpec } from '../sandbox.ts';
+import { imageFiles } from './image-files.ts';
 import { sandboxLayout, supervisorProgram } from './layout.ts';
 import { OciSandbox } from './oci-sandbox.ts';
 import { passedBefore, rememberPass } from './probe-record.ts';
@@ -61,6 +62,7 @@ export function createOciBackend(options: OciBackendOptions): SandboxBackend {
   return {
     name: 'oci',
     create: open,
+    filesOf: imageFiles,
     async adopt(spec) {
       const sandbox = await open(spec);
       await sandbox.takeOver();

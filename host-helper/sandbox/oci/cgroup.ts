@@ -58,6 +58,18 @@ export async function setFrozen(cgroup: SandboxCgroup, frozen: boolean): Promise
   }
 }
 
+/** Sets how many processes there may be, in whichever hierarchy counts them. */
+export async function limitProcesses(cgroupsPath: string, maxProcesses: number): Promise<void> {
+  const mounts = (await readMounts()).filter((entry) => entry.type.startsWith('cgroup'));
+  for (const { target } of mounts) {
+    const path = join(target, cgroupsPath, 'pids.max');
+    // Not every hierarchy has this controller; where runc could set the limit, this can.
+    await writeFile(path, String(maxProcesses), { flag: 'r+' }).catch((error: unknown) => {
+      if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    });
+  }
+}
+
 /** Removes the empty directories of a cgroup path in every hierarchy; ones that still hold processes stay. */
 export async function removeCgroup(cgroupsPath: string): Promise<void> {
   const mounts = (await readMounts()).filter((entry) => entry.type.startsWith('cgroup'));

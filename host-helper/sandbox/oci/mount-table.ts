@@ -44,6 +44,11 @@ export async function unmountBelow(directory: string): Promise<void> {
   for (const target of targets) await unmount(target);
 }
 
+/** Unmounts all of them with one command. False when at least one is still held. */
+export async function unmountTogether(targets: readonly string[]): Promise<boolean> {
+  return (await tryCommand('umount', ['--no-canonicalize', ...targets])).code === 0;
+}
+
 /** Unmounts the topmost mount at a path. Returns false when it had to stay attached to its holders (lazy). */
 export async function unmount(target: string): Promise<boolean> {
   const result = await tryCommand('umount', ['--no-canonicalize', target]);

@@ -17,7 +17,7 @@ import type {
   TrackedRoot,
 } from '../sandbox.ts';
 import { criuOptions, ociConfig, type Mask } from './bundle.ts';
-import { cgroupOf, removeCgroup, reserveCgroup, setFrozen } from './cgroup.ts';
+import { cgroupOf, limitProcesses, removeCgroup, reserveCgroup, setFrozen } from './cgroup.ts';
 import { runCommand, tryCommand } from './command.ts';
 import { dumpThroughGate, makeDumpGate, releaseDumpGate } from './dump-gate.ts';
 import { closeDoors, openDoors } from './doors.ts';
@@ -283,7 +283,8 @@ export class OciSandbox implements Sandbox {
   async #launch(masksOfImage: readonly Mask[] | undefined, begin: () => Promise<void>): Promise<void> {
     const { layout, spec, runc, logger } = this.#context;
     try {
-      await this.#removeProcesses('keep');
+      // A sandbox that was made just now has nothing to be removed.
+      if (this.#everStarted) await this.#removeProcesses('keep');
       await mkdir(layout.work, { recursive: true, mode: 0o700 });
       for (const path of [
         ...this.#mounts.roots.map((root) => root.path),
@@ -320,7 +321,7 @@ export class OciSandbox implements Sandbox {
       this.#running = { supervisor, cgroup, masks };
       if (masksOfImage) {
         await this.#hangUpDoors(cgroup);
-        await runc.limitProcesses(this.id, spec.maxProcesses);
+        await limitProcesses(layout.cgroupsPath, spec.maxProcesses);
       }
       await this.#attach(supervisor);
       crashPoint('launch:attached');

@@ -6,12 +6,12 @@ import { chmod, chown, lstat, mkdir, readdir, rm, stat } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path';
 import { crashPoint } from '../../crash-point.ts';
 import type { Logger } from '../../log.ts';
-import { TurntableError } from '../../protocol/errors.ts';
+import type { TurntableError } from '../../protocol/errors.ts';
 import type { TrackedRoot } from '../sandbox.ts';
 import { runCommand } from './command.ts';
 import type { SandboxLayout } from './layout.ts';
-import { readMounts, unmount } from './mount-table.ts';
-import { isHeld, mountOverlay } from './overlay.ts';
+import { readMounts, unmount, unmountTogether } from './mount-table.ts';
+import { isHeld, mountOverlays } from './overlay.ts';
 import type { OverlayRoot } from './roots.ts';
 
 /** How long a mount waits for the last holder of its upper to go away by itself. */
@@ -67,25 +67,29 @@ export class RootMounts {
   /** Mounts what is not mounted yet. */
   async mount(): Promise<void> {
     const mounted = new Set((await readMounts()).map((entry) => entry.target));
-    await Promise.all(
-      this.#options.overlays
-        .filter((root) => !mounted.has(this.#options.layout.merged(root.name)))
-        .map(async (root) => this.#mountRoot(root)),
+    const missing = this.#options.overlays.filter(
+      (root) => !mounted.has(this.#options.layout.merged(root.name)),
     );
+    const held = await this.#mountTogether(missing);
+    await Promise.all(held.map(async (root) => this.#mountHeld(root)));
   }
 
   async unmount(): Promise<void> {
-    const mounted = new Set((await readMounts()).map((entry) => entry.target));
-    await Promise.all(
-      this.#options.overlays
+    const mounted = async (): Promise<string[]> => {
+      const table = new Set((await readMounts()).map((entry) => entry.target));
+      return this.#options.overlays
         .map((root) => this.#options.layout.merged(root.name))
-        .filter((target) => mounted.has(target))
-        .map(async (target) => {
-          if (await unmount(target)) return;
-          this.#options.logger.info('a process on the host still holds this folder; it was detached', {
-            target,
-          });
-        }),
+        .filter((target) => table.has(target));
+    };
+    const targets = await mounted();
+    if (targets.length === 0 || (await unmountTogether(targets))) return;
+    await Promise.all(
+      (await mounted()).map(async (target) => {
+        if (await unmount(target)) return;
+        this.#options.logger.info('a process on the host still holds this folder; it was detached', {
+          target,
+        });
+      }),
     );
   }
 
@@ -96,34 +100,47 @@ export class RootMounts {
     await this.#options.save({ ...this.#generations });
   }
 
-  async #mountRoot(root: OverlayRoot): Promise<void> {
+  /** Tries again while somebody lets go, then begins with a new upper. */
+  async #mountHeld(root: OverlayRoot): Promise<void> {
     const deadline = Date.now() + busyRetryMs;
-    for (;;) {
-      try {
-        await this.#mountOnce(root);
-        return;
-      } catch (error) {
-        if (!(error instanceof TurntableError && isHeld(error.message))) throw error;
-        // Stale does not pass by waiting: the layers below are other ones than before.
-        if (Date.now() > deadline || /stale/i.test(error.message)) break;
-        await new Promise((resolve) => setTimeout(resolve, 20));
-      }
+    while (Date.now() < deadline) {
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      const [error] = await this.#mountOverlays([root]);
+      if (!error) return;
+      if (!isHeld(error.message)) throw error;
+      // Stale does not pass by waiting: the layers below are other ones than before.
+      if (/stale/i.test(error.message)) break;
     }
     // Somebody on the host sits in the old mount, or the work directory belongs to other layers: begin with a new one.
     await this.#renewRoot(root);
     await this.#options.save({ ...this.#generations });
-    await this.#mountOnce(root);
+    const [error] = await this.#mountOverlays([root]);
+    if (error) throw error;
   }
 
-  async #mountOnce(root: OverlayRoot): Promise<void> {
-    const { layout, logger } = this.#options;
-    const work = layout.overlayWork(root.name, this.#generations[root.name] ?? 0);
-    const fresh = !(await exists(work));
-    const upper = this.#upper(root);
-    // A fresh work directory knows nothing of what the upper was tied to before.
-    if (fresh) await runCommand(this.#options.supervisorPath, ['upper', upper, upper]);
-    const target = layout.merged(root.name);
-    await mountOverlay({ lowers: root.lowers, upper, work, target }, logger);
+  /** Returns those whose upper or work directory somebody else still has. */
+  async #mountTogether(roots: readonly OverlayRoot[]): Promise<OverlayRoot[]> {
+    const errors = await this.#mountOverlays(roots);
+    return roots.filter((_root, index) => {
+      const error = errors[index];
+      if (error && !isHeld(error.message)) throw error;
+      return error !== undefined;
+    });
+  }
+
+  async #mountOverlays(roots: readonly OverlayRoot[]): Promise<(TurntableError | undefined)[]> {
+    const { layout, logger, supervisorPath } = this.#options;
+    const mounts = roots.map(async (root) => {
+      const work = layout.overlayWork(root.name, this.#generations[root.name] ?? 0);
+      return {
+        lowers: root.lowers,
+        upper: this.#upper(root),
+        work,
+        target: layout.merged(root.name),
+        fresh: !(await exists(work)),
+      };
+    });
+    return mountOverlays(supervisorPath, await Promise.all(mounts), logger);
   }
 
   async #renewRoot(root: OverlayRoot): Promise<void> {

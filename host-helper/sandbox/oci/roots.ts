@@ -38,6 +38,7 @@ export interface RootsRequest {
 export async function overlayRoots(request: RootsRequest): Promise<OverlayRoot[]> {
   const { spec, stateDirectory } = request;
   await checkWorkspace(spec);
+  const workspaceLower = spec.workspaceLower ?? spec.workspace;
   const roots: OverlayRoot[] = [];
   for (const { name, path } of systemRoots) {
     if (!(await isDirectory(path))) continue;
@@ -55,8 +56,8 @@ export async function overlayRoots(request: RootsRequest): Promise<OverlayRoot[]
   roots.push({
     name: 'workspace',
     path: spec.workspace,
-    lower: spec.workspace,
-    lowers: [spec.workspace],
+    lower: workspaceLower,
+    lowers: [workspaceLower],
   });
   return roots.sort((a, b) => depth(a.path) - depth(b.path));
 }
@@ -97,8 +98,9 @@ async function checkWorkspace(spec: SandboxSpec): Promise<void> {
   if (!workspace.startsWith('/') || normalize(workspace) !== workspace) {
     reject('its path must be absolute and normal');
   }
-  if (!(await isDirectory(workspace))) reject('it is not a directory. Open an existing folder');
-  if ((await realpath(workspace)) !== workspace) {
+  const lower = spec.workspaceLower ?? workspace;
+  if (!(await isDirectory(lower))) reject(`${lower} is not a directory. Open an existing folder`);
+  if ((await realpath(lower)) !== lower) {
     reject('its path leads through a symbolic link. Open the folder by its real path');
   }
   const forbidden = ['/usr', '/etc', '/var', '/opt', '/proc', '/sys', '/dev', '/run', '/tmp'];

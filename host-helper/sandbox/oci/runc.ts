@@ -73,10 +73,6 @@ export class Runc {
     await this.#command(['resume', id]);
   }
 
-  async limitProcesses(id: string, maxProcesses: number): Promise<void> {
-    await this.#command(['update', '--pids-limit', String(maxProcesses), id]);
-  }
-
   /** Kills everything and forgets the container. No error when it is not known. */
   async remove(id: string): Promise<void> {
     await tryCommand(this.#options.runc, [...this.#global(), 'delete', '--force', id]);

@@ -8,6 +8,8 @@ int mode_init(int argc, char **argv);
 int mode_door(int argc, char **argv);
 /* `upper FROM TO`: moves the contents of an overlay upper to a new directory and forgets what tied it to its old mount. */
 int mode_upper(int argc, char **argv);
+/* `overlay SETS OPTIONS… (TARGET FRESH PLACES)…`: mounts overlays; FRESH is an upper to be untied first, or empty. */
+int mode_overlay(int argc, char **argv);
 /* `layer DIRECTORY LOWER WORD…`: builds the overlay layer that hides parts of a lower directory; a word is gone:PATH or empty:PATH. */
 int mode_layer(int argc, char **argv);
 /* `hangup CGROUP_PROCS PORT…`: ends the connections to doors that a restore brought back without their other end. */
