@@ -97,7 +97,11 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
       return {
         files,
         images,
-        metadata: new SqliteMetadata(database, () => void close()),
+        metadata: new SqliteMetadata(
+          database,
+          () => void close(),
+          (versions) => files.expired(versions),
+        ),
         apply: new FolderApply(background, chunks, versions, database, logger),
         get damagedCheckpoints() {
           return damagedCheckpoints;
@@ -121,7 +125,6 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
           files.lookAgain();
         },
         usage: () => (quota ?? new StoreQuota(directory, {})).usage(chunks.addedBytes, images.cacheBytes),
-        hasRoom: () => chunks.roomBytes() > 0,
         dropCaches: () => images.dropCaches(),
         close,
       };
