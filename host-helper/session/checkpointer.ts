@@ -36,6 +36,9 @@ const settleMs = 25;
 /** Every so many turns all roots are scanned, whatever the hints say: the scan audits them. */
 const auditInterval = 8;
 
+/** How often room is made for one checkpoint. */
+const maxRoomTries = 8;
+
 /** A sentry that died is back within a second or two; a reply may wait that long. */
 const sentryPatienceMs = 15_000;
 const sentryRetryMs = 100;
@@ -68,7 +71,7 @@ export interface CheckpointerParts {
   /** Why processes cannot be dumped on this host; undefined when they can. */
   readonly noDump: () => string | undefined;
   readonly isAgentState: (path: string) => boolean;
-  /** For a checkpoint that did not fit into the store. True when there is room now. */
+  /** For a checkpoint that did not fit into the store. True when there is more room than before. */
   readonly makeRoom: () => Promise<boolean>;
   readonly policy: CheckpointPolicy;
   readonly logger: Logger;
@@ -115,6 +118,7 @@ export class Checkpointer {
   /** The sentry was away for a while: nobody saw what happened then. */
   #unseen = false;
   #closed = 0;
+  /** No more room can be made for the checkpoint that is being taken. */
   #roomTried = false;
   #hintsTrusted = true;
   #job: Pick<Job<unknown>, 'makeUrgent' | 'cancel'> | undefined;
@@ -452,17 +456,18 @@ export class Checkpointer {
     );
   }
 
-  /** Does `work`; when it does not fit into the store, once more after room was made. */
+  /** Does `work`; while it does not fit into the store, again after room was made. The last time it may make do with less. */
   async #fitting<T>(work: () => Promise<T>): Promise<T> {
     try {
-      return await work();
-    } catch (error) {
-      if (!(error instanceof TurntableError) || error.code !== 'quotaExceeded') throw error;
-      await this.#parts.makeRoom();
-    }
-    this.#roomTried = true;
-    try {
-      return await work();
+      for (let tries = 1; ; tries++) {
+        try {
+          return await work();
+        } catch (error) {
+          if (!(error instanceof TurntableError) || error.code !== 'quotaExceeded' || this.#roomTried)
+            throw error;
+          this.#roomTried = tries >= maxRoomTries || !(await this.#parts.makeRoom());
+        }
+      }
     } finally {
       this.#roomTried = false;
     }

@@ -22,7 +22,7 @@ import type { Session } from './session.ts';
 
 const tidyIntervalMs = 10 * 60_000;
 /** Of what could go when room is short, so much goes at a time. */
-const roomSteps = 4;
+const roomShare = 0.25;
 
 export interface HousekeepingOptions {
   readonly store: Store;
@@ -61,7 +61,7 @@ export class Housekeeping implements Disposable {
     return this.#options.store.collect();
   }
 
-  /** For a checkpoint that did not fit. True when there is room now. */
+  /** For a checkpoint that did not fit. True when there is more room than before; who still does not fit may ask again. */
   makeRoom(): Promise<boolean> {
     return (this.#makingRoom ??= this.#makeRoom().finally(() => (this.#makingRoom = undefined)));
   }
@@ -117,28 +117,24 @@ export class Housekeeping implements Disposable {
 
   async #makeRoom(): Promise<boolean> {
     const { store, retention, logger } = this.#options;
-    logger.warn('there is no room for a checkpoint; making some', this.usage());
+    const before = this.usage();
+    logger.warn('there is no room for a checkpoint; making some', before);
     try {
       await store.dropCaches();
       this.#expire(this.#due());
+      if ((await store.collect()) > 0) return true;
+      // A disk that something else has filled is no reason to give up anything; the store's own quota is.
+      if (before.maxStoreBytes === undefined || before.freeBytes <= before.reserveFreeBytes)
+        return before.cacheBytes > 0;
+      const spare = spareExpiries(this.#retained(), retention, 'to keep within the quota of the store');
+      this.#expire(spare.slice(0, Math.ceil(spare.length * roomShare)));
       await store.collect();
-      // A quota of the store's own: the oldest go. A disk that something else has filled is no reason to give up anything.
-      for (let step = 0; step < roomSteps && !store.hasRoom() && this.#overQuota(); step++) {
-        const spare = spareExpiries(this.#retained(), retention, 'to keep within the quota of the store');
-        if (spare.length === 0) break;
-        this.#expire(spare.slice(0, Math.ceil(spare.length / (roomSteps - step))));
-        await store.collect();
-      }
+      return spare.length > 0;
     } catch (error) {
       if (!(error instanceof TurntableError)) throw error;
       logger.warn('no room could be made', { reason: error.message });
+      return false;
     }
-    return store.hasRoom();
-  }
-
-  #overQuota(): boolean {
-    const { storeBytes, maxStoreBytes } = this.#options.store.usage();
-    return maxStoreBytes !== undefined && storeBytes >= maxStoreBytes;
   }
 
   #due(): Expiry[] {

@@ -34,7 +34,7 @@ export interface SessionParts {
   };
   /** The upstream by its name: "scripted", "keys" or a URL; `env` may hold keys for this session only. */
   readonly upstream: (name: string, env: Readonly<Record<string, string>>) => Promise<Upstream>;
-  /** For a checkpoint that did not fit into the store. True when there is room now. */
+  /** For a checkpoint that did not fit into the store. True when there is more room than before. */
   readonly makeRoom: () => Promise<boolean>;
   readonly dispatch: (action: Action) => void;
   readonly state: () => RootState;

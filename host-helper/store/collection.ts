@@ -67,7 +67,7 @@ export async function surveyCollection(
 ): Promise<Survey> {
   const { chunks, images, versions, database } = parts;
   const unneeded = new Set(images.unneeded(without));
-  const live = liveVersions(database, parts.pinned(), without);
+  const live = liveVersions(database, pinnedWithout(parts, without), without);
   const bytes = await chunks.sweep(
     async (lastRow) => {
       const needed = images.needed(unneeded);
@@ -77,6 +77,14 @@ export async function surveyCollection(
     { ...options, dryRun: true },
   );
   return { bytes, images: unneeded.size, versions: versions.ids().filter((id) => !live.has(id)).length };
+}
+
+/** What would still be pinned: a version that was published and is given up is not. */
+function pinnedWithout({ database, pinned }: CollectionParts, without: ReadonlySet<string>): Set<string> {
+  const left = new Set(pinned());
+  for (const row of database.prepare('SELECT id, file_version AS version FROM checkpoint').all())
+    if (without.has(String(row['id']))) left.delete(String(row['version']));
+  return left;
 }
 
 function liveVersions(

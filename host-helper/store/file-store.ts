@@ -33,6 +33,8 @@ import { VersionStore, type VersionRoots } from './versions.ts';
 /** Unpublished versions of one sandbox that are kept from collection. */
 const maxPinned = 256;
 
+const lostBefore = 'the version before is damaged: everything counts as changed, and this version is whole';
+
 interface SandboxState {
   readonly indexes: Map<string, RootIndex>;
   /** Versions that no checkpoint may name yet; the newest is what the index holds. */
@@ -117,6 +119,15 @@ export class VersionedFiles implements FileStore {
     };
   }
 
+  /** These were published once and are given up: nothing but the newest of a sandbox, which its next capture starts from, holds them. */
+  expired(versions: readonly FileVersionId[]): void {
+    const gone = new Set(versions);
+    for (const { pinned } of this.#sandboxes.values()) {
+      const kept = pinned.filter((id, index) => !gone.has(id) || index === pinned.length - 1);
+      pinned.splice(0, pinned.length, ...kept);
+    }
+  }
+
   /** What the indexes say is stored may be gone: the next capture reads everything. */
   lookAgain(): void {
     for (const state of this.#sandboxes.values()) state.indexes.clear();
@@ -127,10 +138,10 @@ export class VersionedFiles implements FileStore {
   }
 
   async #capture(request: CaptureRequest, state: SandboxState): Promise<CaptureResult> {
-    const previous = request.previous === undefined ? undefined : this.#versions.roots(request.previous);
-    if (request.previous !== undefined) pin(state, request.previous);
     const tops = new Map<string, TreeEntry>();
     const warnings: string[] = [];
+    const previous = this.#rootsBefore(request.previous, warnings);
+    if (previous && request.previous !== undefined) pin(state, request.previous);
     let scannedEntries = 0;
     using batch = this.#chunks.begin();
     for (const root of request.roots) {
@@ -152,7 +163,7 @@ export class VersionedFiles implements FileStore {
       warnings.push(...seen.warnings.map((warning) => `${root.name}: ${warning}`));
       if (root.name === workspaceRootName && root.lower !== undefined) {
         const earlier = (path: string): string | undefined =>
-          before ? this.#versions.find(before, path)?.base : undefined;
+          before ? this.#baseBefore(before, path) : undefined;
         await recordBases(this.#worker, root.lower, seen.changed, batch, earlier);
       }
       warnings.push(...(await this.#lowerLinks(root, seen.changed)));
@@ -171,10 +182,35 @@ export class VersionedFiles implements FileStore {
     }
     crashPoint('capture:committed');
     pin(state, id);
-    const found = await this.#changes(previous, tops, request.roots, this.#worker);
+    const found = await this.#changes(previous, tops, request.roots, this.#worker).catch((error: unknown) => {
+      if (!isDamage(error)) throw error;
+      warnings.push(lostBefore);
+      return this.#changes(undefined, tops, request.roots, this.#worker);
+    });
     if (found.truncated)
       warnings.push(`more than ${maxListed} changes; the list of changes is cut short, the version is whole`);
     return { version: id, changes: found.changes, bytesStored: batch.bytesStored, scannedEntries, warnings };
+  }
+
+  /** What the roots held before; undefined, and said, when that is lost: a new checkpoint must not fail because of an old one. */
+  #rootsBefore(version: FileVersionId | undefined, warnings: string[]): VersionRoots | undefined {
+    if (version === undefined) return undefined;
+    try {
+      return this.#versions.roots(version);
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      warnings.push(lostBefore);
+      return undefined;
+    }
+  }
+
+  #baseBefore(root: TreeEntry, path: string): string | undefined {
+    try {
+      return this.#versions.find(root, path)?.base;
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      return undefined;
+    }
   }
 
   /**
@@ -275,6 +311,10 @@ export class VersionedFiles implements FileStore {
       throw explainFailure(error, code);
     }
   }
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof TurntableError && ['storeDamaged', 'notRestorable'].includes(error.code);
 }
 
 function indexFor(state: SandboxState, root: TrackedRoot): RootIndex {

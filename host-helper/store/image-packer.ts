@@ -28,7 +28,10 @@ import {
 
 const readBytes = 64 * pageBytes;
 const zeroPage = Buffer.alloc(pageBytes);
+/** What is new is little, mostly, and worth some thought; a whole memory is not. */
+const thorough = { params: { [constants.ZSTD_c_compressionLevel]: 9 } };
 const fast = { params: { [constants.ZSTD_c_compressionLevel]: 1 } };
+const thoroughBytes = 2 << 20;
 
 /** Rows as they cross the thread: hash, codec, size, stored (u32 each), offset (f64). */
 export const rowRecordBytes = hashBytes + 12 + 8;
@@ -162,7 +165,7 @@ class Packer implements Disposable {
     this.#group = [];
     const whole = Buffer.alloc((pages.length - 1) * pageBytes + (pages.at(-1)?.data.length ?? 0));
     for (const [index, { data }] of pages.entries()) data.copy(whole, index * pageBytes);
-    const packed = zstdCompressSync(whole, fast);
+    const packed = zstdCompressSync(whole, this.#packBytes < thoroughBytes ? thorough : fast);
     if (packed.length < whole.length - (whole.length >> 4)) {
       const offset = this.#append(packed);
       for (const [index, { hash, data }] of pages.entries())

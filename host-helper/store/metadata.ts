@@ -7,17 +7,24 @@
 import type { DatabaseSync, SQLOutputValue } from 'node:sqlite';
 import { TurntableError } from '../protocol/errors.ts';
 import { explainDatabaseError, inTransaction, withoutSync } from './database.ts';
-import type { CheckpointRecord, MetadataStore } from './store.ts';
+import type { CheckpointRecord, FileVersionId, MetadataStore } from './store.ts';
 
 type Row = Record<string, SQLOutputValue>;
 
 export class SqliteMetadata implements MetadataStore {
   readonly #database: DatabaseSync;
   readonly #onClose: () => void;
+  readonly #onExpired: (versions: readonly FileVersionId[]) => void;
 
-  constructor(database: DatabaseSync, onClose: () => void) {
+  /** `onExpired` is told which file versions a checkpoint less names. */
+  constructor(
+    database: DatabaseSync,
+    onClose: () => void,
+    onExpired: (versions: readonly FileVersionId[]) => void = () => {},
+  ) {
     this.#database = database;
     this.#onClose = onClose;
+    this.#onExpired = onExpired;
   }
 
   publish(checkpoint: CheckpointRecord, turnDocument: string, sessionDocument?: string): void {
@@ -30,13 +37,17 @@ export class SqliteMetadata implements MetadataStore {
   expire(
     turns: readonly { readonly sessionId: string; readonly turn: number; readonly document: string }[],
   ): void {
+    const versions: FileVersionId[] = [];
     inTransaction(this.#database, () => {
-      const remove = this.#database.prepare('DELETE FROM checkpoint WHERE session = ? AND turn = ?');
+      const remove = this.#database.prepare(
+        'DELETE FROM checkpoint WHERE session = ? AND turn = ? RETURNING file_version AS version',
+      );
       for (const { sessionId, turn, document } of turns) {
-        remove.run(sessionId, turn);
+        versions.push(...remove.all(sessionId, turn).map((row) => String(row['version'])));
         this.#putTurn(sessionId, turn, document);
       }
     });
+    this.#onExpired(versions);
   }
 
   adopt(sessionId: string, turns: Parameters<MetadataStore['adopt']>[1]): void {

@@ -99,7 +99,11 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
         files,
         transfer: new ObjectTransfer(background, chunks, versions),
         images,
-        metadata: new SqliteMetadata(database, () => void close()),
+        metadata: new SqliteMetadata(
+          database,
+          () => void close(),
+          (versions) => files.expired(versions),
+        ),
         apply: new FolderApply(background, chunks, versions, database, logger),
         get damagedCheckpoints() {
           return damagedCheckpoints;
@@ -123,7 +127,6 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
           files.lookAgain();
         },
         usage: () => (quota ?? new StoreQuota(directory, {})).usage(chunks.addedBytes, images.cacheBytes),
-        hasRoom: () => chunks.roomBytes() > 0,
         dropCaches: () => images.dropCaches(),
         close,
       };

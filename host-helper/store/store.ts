@@ -265,8 +265,6 @@ export interface Store {
   /** Contents (hashes, hex) that `verify` found bad count as absent from now on, so that they are stored again when they are seen again. */
   forgetContents(hashes: readonly string[]): void;
   usage(): StoreUsage;
-  /** False when a checkpoint that adds anything would be refused with `quotaExceeded`. */
-  hasRoom(): boolean;
   /** Gives up the copies that make restores quick. */
   dropCaches(): Promise<void>;
   close(): Promise<void>;
