@@ -55,3 +55,12 @@ test('the wait ends when it is no longer of interest', async (context) => {
   given.abort();
   await assert.rejects(wait, { name: 'AbortError' });
 });
+
+test('a process that has not got to run for a while is not at rest', async (context) => {
+  const { path } = await group(context, 0);
+  // This very process runs whenever it is looked at, and the processor time says nothing of it.
+  writeFileSync(join(path, 'cgroup.procs'), `${process.pid}\n`);
+  const begun = performance.now();
+  await untilIdle(path, 900, new AbortController().signal);
+  assert.ok(performance.now() - begun >= 900);
+});
