@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import http from 'node:http';
 
 import type { WireFormat } from '../turns/model-endpoint.ts';
+import { decodeRequestBody } from '../turns/request-body.ts';
 import { errorBody, formatOf, wireReaders } from '../turns/wire/wire-formats.ts';
 import type { WireRequest } from '../turns/wire/wire-message.ts';
 import { nextReply, titleFor } from './script.ts';
@@ -190,7 +191,7 @@ async function readBody(request: http.IncomingMessage): Promise<string> {
     if (sizeBytes > maxRequestBytes) throw new Error('the request is too large');
     pieces.push(piece);
   }
-  return Buffer.concat(pieces).toString('utf8');
+  return decodeRequestBody(Buffer.concat(pieces), request.headers['content-encoding'], maxRequestBytes);
 }
 
 function pause(ms: number, response: http.ServerResponse): Promise<void> {

@@ -299,6 +299,7 @@ class ModelProxy implements ModelEndpoint {
         gone.aborted
           ? 'The agent closed the connection in the middle of the reply.'
           : `The model provider broke off: ${why}.`,
+        gone.aborted ? 'agent' : 'provider',
       );
       report();
       if (!gone.aborted) this.#options.logger.warn('a reply broke off', { error });

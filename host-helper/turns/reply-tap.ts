@@ -24,6 +24,7 @@ export class ReplyTap {
   #bytes = 0;
   #fault: string | undefined;
   #stopped = false;
+  #brokenOff = false;
   #final = false;
 
   constructor(reader: ReplyReader, status: number, headers: IncomingHttpHeaders) {
@@ -52,7 +53,8 @@ export class ReplyTap {
 
   /** True when the model said all it wanted to say and reported no error. */
   get answered(): boolean {
-    return (this.#final || this.#stopped) && this.#status < 400 && this.conversation().error === undefined;
+    const told = (this.#final || this.#stopped) && !this.#brokenOff;
+    return told && this.#status < 400 && this.conversation().error === undefined;
   }
 
   feed(chunk: Uint8Array): void {
@@ -76,8 +78,10 @@ export class ReplyTap {
   }
 
   /** The reply was cut: `reason` says by whom. Nothing is lost of what was read before. */
-  cut(reason: string): void {
+  cut(reason: string, by: 'agent' | 'provider'): void {
     if (!this.#final && !this.#stopped) this.#fault ??= reason;
+    // An agent that hangs up after the last word has its answer; one whose connection broke there may well ask again.
+    if (!this.#final && by === 'provider') this.#brokenOff = true;
     this.#final = true;
   }
 

@@ -40,6 +40,7 @@ export interface PhaseSeen {
 }
 
 const startTimeoutMs = 90_000;
+const startsAtOnce = 4;
 
 export async function runPhase(options: PhaseOptions): Promise<PhaseSeen> {
   const directory = join(options.directory, options.name);
@@ -92,14 +93,20 @@ async function replay(
   const sessions: string[] = [];
   const works = Array.from({ length: options.sandboxes }, (_, index) => workOf(index, options.timeScale));
   try {
-    for (const [index, work] of works.entries()) {
-      const workspace = join(directory, `project-${index}`);
-      await cp(template, workspace, { recursive: true });
-      const model = await startModel(work, go.promise);
-      models.push(model);
-      const agent = index < options.realAgents ? 'pi' : 'replay';
-      const request = { workspace, agent, prompt: 'Work.', upstream: model.server.url };
-      sessions.push((await client.request('session/start', request)).sessionId);
+    for (let first = 0; first < works.length; first += startsAtOnce) {
+      const batch = works.slice(first, first + startsAtOnce);
+      await Promise.all(
+        batch.map(async (work, offset) => {
+          const index = first + offset;
+          const workspace = join(directory, `project-${index}`);
+          await cp(template, workspace, { recursive: true });
+          const model = await startModel(work, go.promise);
+          models[index] = model;
+          const agent = index < options.realAgents ? 'pi' : 'replay';
+          const request = { workspace, agent, prompt: 'Work.', upstream: model.server.url };
+          sessions[index] = (await client.request('session/start', request)).sessionId;
+        }),
+      );
     }
     await Promise.race([Promise.all(models.map(({ here }) => here)), failing(startTimeoutMs)]);
     // What starting cost is over; what the phases are compared by begins here.

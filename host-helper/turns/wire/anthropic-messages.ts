@@ -6,7 +6,7 @@
 import { z } from 'zod';
 
 import { ConversationBuilder } from './conversation-builder.ts';
-import { historyDigest } from './wire-message.ts';
+import { historyDigest, resultsInOrder } from './wire-message.ts';
 import type { ReplyReader, WireMessage, WireReader, WireRequest, WireToolResult } from './wire-message.ts';
 
 const textPartSchema = z.looseObject({ type: z.string(), text: z.string().nullish() });
@@ -80,7 +80,11 @@ export const anthropicMessages: WireReader = {
   readRequest(path, _headers, body): WireRequest | undefined {
     if (!/\/messages$/.test(path)) return undefined;
     const request = requestSchema.parse(body);
-    const turns = request.messages.filter(({ role }) => role !== 'system');
+    const turns = request.messages
+      .filter(({ role }) => role !== 'system')
+      .map((message) =>
+        typeof message.content === 'string' ? message : withResultsInOrder(message, message.content),
+      );
     // Tools that the provider runs itself (web search) have a type and no schema.
     const tools = (request.tools ?? [])
       .filter((tool) => tool.input_schema !== undefined || /^(bash|text_editor)/.test(tool.type ?? ''))
@@ -147,6 +151,16 @@ function setUsage(builder: ConversationBuilder, usage: z.infer<typeof usageSchem
       ? undefined
       : usage.input_tokens + (usage.cache_read_input_tokens ?? 0) + (usage.cache_creation_input_tokens ?? 0);
   builder.setUsage(read, usage.output_tokens);
+}
+
+function withResultsInOrder<Message extends object>(
+  message: Message,
+  blocks: readonly z.infer<typeof blockSchema>[],
+): Message & { content: z.infer<typeof blockSchema>[] } {
+  const content = resultsInOrder(blocks, (block) =>
+    block.type === 'tool_result' ? block.tool_use_id : undefined,
+  );
+  return { ...message, content };
 }
 
 /** One user message may hold results and then text; both orders are kept apart so that the last text is found. */

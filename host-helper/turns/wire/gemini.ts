@@ -6,7 +6,7 @@
 import { z } from 'zod';
 
 import { ConversationBuilder } from './conversation-builder.ts';
-import { callsOf, historyDigest } from './wire-message.ts';
+import { callsOf, historyDigest, resultsInOrder } from './wire-message.ts';
 import type { ReplyReader, WireMessage, WireReader, WireRequest, WireToolResult } from './wire-message.ts';
 
 const partSchema = z.looseObject({
@@ -61,14 +61,18 @@ export const gemini: WireReader = {
         schema: tool.parametersJsonSchema ?? tool.parameters,
         freeform: false,
       }));
+    const contents = request.contents.map((content) => ({
+      ...content,
+      parts: resultsInOrder(content.parts ?? [], (part) => part.functionResponse?.id),
+    }));
     const wantsJson = request.generationConfig?.responseMimeType === 'application/json';
     return {
       model: match[1],
       streaming: match[2] === 'streamGenerateContent',
-      messages: toMessages(request.contents),
+      messages: toMessages(contents),
       tools,
       side: tools.length === 0 || wantsJson,
-      history: historyDigest(request.contents),
+      history: historyDigest(contents),
     };
   },
 

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 
 import { ConversationBuilder } from './conversation-builder.ts';
-import { historyDigest } from './wire-message.ts';
+import { historyDigest, resultsInOrder } from './wire-message.ts';
 import type { ReplyReader, WireMessage, WireReader, WireRequest } from './wire-message.ts';
 
 const contentSchema = z
@@ -70,7 +70,10 @@ export const openaiChat: WireReader = {
   readRequest(path, _headers, body): WireRequest | undefined {
     if (!/\/chat\/completions$/.test(path)) return undefined;
     const request = requestSchema.parse(body);
-    const turns = request.messages.filter(({ role }) => role !== 'system' && role !== 'developer');
+    const turns = resultsInOrder(
+      request.messages.filter(({ role }) => role !== 'system' && role !== 'developer'),
+      (message) => (message.role === 'tool' ? message.tool_call_id : undefined),
+    );
     const tools = (request.tools ?? []).flatMap((tool) =>
       tool.function ? [{ name: tool.function.name, schema: tool.function.parameters, freeform: false }] : [],
     );

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 
 import { ConversationBuilder } from './conversation-builder.ts';
-import { historyDigest } from './wire-message.ts';
+import { historyDigest, resultsInOrder } from './wire-message.ts';
 import type { ReplyReader, WireMessage, WireReader, WireRequest } from './wire-message.ts';
 
 const contentSchema = z
@@ -76,7 +76,10 @@ export const openaiResponses: WireReader = {
       typeof request.input === 'string'
         ? [{ role: 'user', content: request.input, output: undefined }]
         : request.input;
-    const turns = items.filter(({ role }) => role !== 'system' && role !== 'developer');
+    const turns = resultsInOrder(
+      items.filter(({ role }) => role !== 'system' && role !== 'developer'),
+      (item) => (item.type?.endsWith('_output') === true ? item.call_id : undefined),
+    );
     const tools = (request.tools ?? [])
       .filter(({ type }) => type === 'function' || type === 'custom' || type.includes('shell'))
       .map((tool) => ({

@@ -71,6 +71,31 @@ export function historyDigest(messages: unknown): string {
   return createHash('sha256').update(text).digest('hex').slice(0, 32);
 }
 
+/**
+ * Neighbouring results by their ids. Agents that run calls side by side tell the results in the order in which they came, which may
+ * be another one when they ask again. `idOf` gives undefined for what is no result, or has no id to go by.
+ */
+export function resultsInOrder<Item>(
+  items: readonly Item[],
+  idOf: (item: Item) => string | null | undefined,
+): Item[] {
+  const ordered: Item[] = [];
+  let run: { readonly id: string; readonly item: Item }[] = [];
+  const endRun = (): void => {
+    ordered.push(...run.sort((a, b) => (a.id < b.id ? -1 : a.id > b.id ? 1 : 0)).map(({ item }) => item));
+    run = [];
+  };
+  for (const item of items) {
+    const id = idOf(item);
+    if (id == null) {
+      endRun();
+      ordered.push(item);
+    } else run.push({ id, item });
+  }
+  endRun();
+  return ordered;
+}
+
 /** All tool calls in a history, in order. */
 export function callsOf(messages: readonly WireMessage[]): readonly { id: string; name: string }[] {
   return messages.flatMap((message) => message.calls);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { createEngine } from '../../../host-helper/engine/engine.ts';
+import { createEngine, type Engine } from '../../../host-helper/engine/engine.ts';
 import type { Observation, Sentry } from '../../../host-helper/inspector/sentry.ts';
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { Turn } from '../../../host-helper/protocol/state.ts';
 import type { Sandbox } from '../../../host-helper/sandbox/sandbox.ts';
-import { Checkpointer } from '../../../host-helper/session/checkpointer.ts';
+import { Checkpointer, NotBegun } from '../../../host-helper/session/checkpointer.ts';
 import type { CaptureRequest, FileChange, Store } from '../../../host-helper/store/store.ts';
 
 const roots = ['workspace', 'usr'];
@@ -47,10 +47,11 @@ function bench() {
     features: { hints: 'complete' },
     fence: () => Promise.resolve(made.hints.shift() ?? observed([])),
   } as unknown as Sentry;
+  const engine = createEngine({ maxConcurrent: 1, maxQueued: 1, logger: silentLogger });
   const checkpointer = new Checkpointer({
     sessionId: 's',
     store: { files: { capture } } as unknown as Store,
-    engine: createEngine({ logger: silentLogger }),
+    engine,
     sentry: () => sentry,
     noDump: () => undefined,
     policy: 'effects',
@@ -78,7 +79,7 @@ function bench() {
     });
     return closed.turn;
   };
-  return { made, checkpointer, sandbox, close };
+  return { made, checkpointer, sandbox, close, engine };
 }
 
 test('a turn without hints reads no root', async () => {
@@ -128,4 +129,54 @@ test('lost events are shown, and raise the class of a turn in which nothing else
   const turn = await close();
   assert.equal(turn.effectClass, 'files');
   assert.equal(turn.effects?.droppedEvents, 2);
+});
+
+/** Something else is at work: checkpoints wait until it is told to end. */
+function occupied(engine: Engine): () => void {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  engine.submit({ sandboxId: 'other', kind: 'files', urgent: false, run: () => promise });
+  return resolve;
+}
+
+test('a checkpoint superseded before it began leaves its changes to the next one', async () => {
+  const { made, checkpointer, sandbox, close, engine } = bench();
+  await checkpointer.captureAll(sandbox);
+  made.looked.length = 0;
+  const release = occupied(engine);
+  made.hints.push(observed(['usr']));
+  made.disk.add('usr');
+  const first = close();
+  first.catch(() => {});
+  while (engine.queued === 0) await new Promise((resolve) => setImmediate(resolve));
+  assert.equal(checkpointer.supersede(), true);
+  await assert.rejects(first, NotBegun);
+  release();
+  const second = await close();
+  assert.equal(second.effectClass, 'files');
+  assert.deepEqual(
+    second.effects?.files.entries.map(({ path }) => path),
+    ['/usr/file'],
+  );
+  assert.deepEqual(made.looked, [['usr']], 'and looks nowhere else for them');
+  assert.equal(checkpointer.supersede(), false);
+});
+
+test('a checkpoint that finds the queue full says so, and leaves its changes to the next one', async () => {
+  const { made, checkpointer, sandbox, close, engine } = bench();
+  await checkpointer.captureAll(sandbox);
+  const release = occupied(engine);
+  const waiting = engine.submit({
+    sandboxId: 'b',
+    kind: 'files',
+    urgent: false,
+    run: () => Promise.resolve(),
+  });
+  made.hints.push(observed(['usr'], 1));
+  made.disk.add('usr');
+  await assert.rejects(close(), { name: 'NotBegun', message: /already wait/ });
+  release();
+  await waiting.done;
+  const next = await close();
+  assert.equal(next.effectClass, 'files');
+  assert.equal(next.effects?.droppedEvents, 1, 'what was lost then is still counted');
 });

@@ -356,6 +356,23 @@ test('a reply that breaks off is cut for the agent too, and the retry is the sam
   assert.equal(seen.boundaries.length, 1);
 });
 
+test('a reply that breaks off after its last word is no answer yet, and the retry is the same turn', async (t) => {
+  let requests = 0;
+  const at = await setup(t, (_request, _body, response) => {
+    requests += 1;
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    const last = 'data: {"choices":[{"delta":{"content":"Yes."},"finish_reason":"stop"}]}\n\n';
+    if (requests === 1) response.write(last, () => response.destroy());
+    else response.end(`${last}data: [DONE]\n\n`);
+  });
+  assert.equal((await at.send({ body: chatBody })).cut, true);
+  assert.equal((await at.send({ body: chatBody })).status, 200);
+  assert.deepEqual(
+    at.seen.boundaries.map(({ number }) => number),
+    [1],
+  );
+});
+
 test('an agent that goes away aborts the provider, also while its reply is held', async (t) => {
   const checkpoint = Promise.withResolvers<void>();
   const aborted = Promise.withResolvers<void>();
