@@ -56,8 +56,7 @@ export async function runCorpus(options: CorpusOptions = {}): Promise<CorpusResu
     const queue = [...suites];
     const worker = async (): Promise<void> => {
       for (let suite = queue.shift(); suite; suite = queue.shift()) {
-        const result = await runSuite(bench, suite, wanted);
-        for (const verdict of result.verdicts) options.onVerdict?.(verdict);
+        const result = await runSuite(bench, suite, wanted, options.onVerdict ?? (() => {}));
         verdicts.push(...result.verdicts);
         rewinds.push(...result.rewinds);
       }

@@ -40,6 +40,7 @@ export async function runSuite(
   bench: Bench,
   suite: Suite,
   wanted: (scenario: Scenario, step: Step) => boolean,
+  onVerdict: (verdict: Verdict) => void,
 ): Promise<SuiteResult> {
   const scenarios = suite.scenarios.filter((scenario) =>
     scenario.steps.some((step) => wanted(scenario, step) || step.expect === undefined),
@@ -48,7 +49,7 @@ export async function runSuite(
     return { verdicts: [], rewinds: [] };
   const session = await SuiteSession.start(bench, suite);
   try {
-    for (const scenario of scenarios) await session.play(scenario);
+    for (const scenario of scenarios) await session.play(scenario, onVerdict);
     return { verdicts: session.verdicts, rewinds: await session.checkSamples() };
   } finally {
     await session.remove();
@@ -98,8 +99,14 @@ class SuiteSession {
     return new SuiteSession(bench, sessionId, { workspace, home, place, state });
   }
 
-  async play(scenario: Scenario): Promise<void> {
-    for (const step of scenario.steps) this.verdicts.push(await this.#step(scenario, step));
+  async play(scenario: Scenario, onVerdict: (verdict: Verdict) => void): Promise<void> {
+    for (const step of scenario.steps) {
+      const verdict = await this.#step(scenario, step).catch((error: unknown) => {
+        throw new Error(`${idOf(scenario, step)} could not be run`, { cause: error });
+      });
+      this.verdicts.push(verdict);
+      onVerdict(verdict);
+    }
   }
 
   async #step(scenario: Scenario, step: Step): Promise<Verdict> {
@@ -174,7 +181,8 @@ function unlike(wanted: State, got: State): string[] {
 }
 
 function variables(workspace: string): Record<string, string> {
-  return { W: workspace, M: join(workspace, 'mutate') };
+  // Restartable sequences write the number of the CPU into a process's memory whenever it is scheduled: no change of its own.
+  return { W: workspace, M: join(workspace, 'mutate'), GLIBC_TUNABLES: 'glibc.pthread.rseq=0' };
 }
 
 function env(workspace: string): Record<string, string> {
