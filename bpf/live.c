@@ -13,6 +13,7 @@
 
 #define ARGV_MAX 4096
 #define THREADS_MAX 4096
+#define KNOWN_MAX 1024
 
 static int add_pids(const char *path, pid_t *pids, int count, int room, int depth) {
     char name[PATH_MAX];
@@ -58,7 +59,7 @@ int process_threads(pid_t pid, pid_t *tids, int room) {
     return count;
 }
 
-static ssize_t slurp(const char *path, char *out, size_t room) {
+ssize_t slurp(const char *path, char *out, size_t room) {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     size_t length = 0;
     ssize_t got = -1;
@@ -137,20 +138,22 @@ bool thread_held(pid_t tid, const char *cgroup_path) {
     return file_says(path, "frozen 1") || frozen_by_version_1(tid);
 }
 
+/* Flat as long as no thread runs: times scheduled and time spent, for one that is never interrupted is not scheduled
+ * again. */
 static uint64_t run_count(pid_t pid) {
     static pid_t tids[THREADS_MAX];
     int threads = process_threads(pid, tids, THREADS_MAX);
     uint64_t total = 0;
     for (int i = 0; i < threads; i++) {
         char path[64], line[128];
-        unsigned long long times;
+        unsigned long long times, spent_ns;
         snprintf(path, sizeof(path), "/proc/%d/task/%d/schedstat", pid, tids[i]);
         ssize_t length = slurp(path, line, sizeof(line) - 1);
         if (length <= 0)
             continue;
         line[length] = 0;
-        if (sscanf(line, "%*u %*u %llu", &times) == 1)
-            total += times;
+        if (sscanf(line, "%llu %*u %llu", &spent_ns, &times) == 2)
+            total += times + spent_ns;
     }
     return total;
 }
@@ -200,28 +203,60 @@ static int has_shared_writable(pid_t pid) {
     return found;
 }
 
+/* What only the process itself can change is read again only when it has run. */
+struct known {
+    pid_t pid;
+    struct sentry_live live;
+    char *text; /* program, then argv */
+};
+
+static struct known known[KNOWN_MAX];
+
+static bool learn(struct known *entry, struct sentry_live *live) {
+    char path[64], program[PATH_MAX], argv[ARGV_MAX];
+    pid_t pid = (pid_t)live->pid;
+    read_status(pid, live);
+    if (has_shared_writable(pid))
+        live->flags |= SENTRY_LIVE_SHARED_WRITABLE;
+    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    ssize_t length = readlink(path, program, sizeof(program));
+    live->program_length = length > 0 ? (uint32_t)length : 0;
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+    length = slurp(path, argv, sizeof(argv));
+    live->argv_length = length > 0 ? (uint32_t)length : 0;
+    free(entry->text);
+    entry->text = malloc(live->program_length + live->argv_length + 1);
+    entry->pid = entry->text ? pid : 0;
+    if (!entry->text)
+        return false;
+    memcpy(entry->text, program, live->program_length);
+    memcpy(entry->text + live->program_length, argv, live->argv_length);
+    entry->live = *live;
+    return true;
+}
+
 static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
+    struct known *entry = &known[(uint32_t)pid % KNOWN_MAX];
     struct sentry_live live = {.pid = (uint32_t)pid};
     struct stat_line stat;
-    char path[64], program[PATH_MAX], argv[ARGV_MAX];
     if (read_stat(pid, &stat) != 0 || stat.state == 'Z' || stat.state == 'X')
         return;
     live.parent_pid = (uint32_t)stat.parent;
     live.start_ticks = stat.start;
     live.run_count = run_count(pid);
-    read_status(pid, &live);
-    if (has_shared_writable(pid))
-        live.flags |= SENTRY_LIVE_SHARED_WRITABLE;
-    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
-    ssize_t length = readlink(path, program, sizeof(program));
-    live.program_length = length > 0 ? (uint32_t)length : 0;
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
-    length = slurp(path, argv, sizeof(argv));
-    live.argv_length = length > 0 ? (uint32_t)length : 0;
+    if (entry->pid == pid && entry->live.start_ticks == live.start_ticks &&
+        entry->live.run_count == live.run_count && stat.state != 'R') {
+        live = entry->live;
+        live.parent_pid = (uint32_t)stat.parent;
+        live.flags &= ~(uint32_t)SENTRY_LIVE_STOPPED;
+    } else if (!learn(entry, &live)) {
+        return;
+    }
+    if (stat.state == 'T')
+        live.flags |= SENTRY_LIVE_STOPPED;
     frame_begin(SENTRY_LIVE, request, sandbox);
     frame_put(&live, sizeof(live));
-    frame_put(program, live.program_length);
-    frame_put(argv, live.argv_length);
+    frame_put(entry->text, live.program_length + live.argv_length);
     frame_end();
 }
 

@@ -18,6 +18,8 @@ int process_threads(pid_t pid, pid_t *tids, int room);
 uint64_t process_start(pid_t pid);
 /* Frozen (cgroup2 or the version 1 freezer) or stopped: it will go on where it was. */
 bool thread_held(pid_t tid, const char *cgroup_path);
+/* A file of /proc, unterminated; its length (at most `room`), or -1. */
+ssize_t slurp(const char *path, char *out, size_t room);
 /* Sends one SENTRY_LIVE frame for each process that is not a zombie. */
 void live_send(const char *cgroup_path, uint32_t request, uint32_t sandbox);
 

@@ -16,11 +16,13 @@
 #include "frames.h"
 #include "guard.h"
 #include "inject.h"
+#include "live.h"
 #include "log.h"
 #include "loop.h"
 #include "programs.h"
 #include "reguard.h"
 #include "selftest.h"
+#include "states.h"
 #include "watch.h"
 
 #define CHECK_ASKS_MS 100
@@ -88,6 +90,21 @@ static void on_reguard(const struct sentry_frame *frame, struct watch *watch) {
     frame_end();
 }
 
+static void on_fence(const struct sentry_frame *frame, const uint8_t *payload, struct watch *watch) {
+    struct sentry_fence fence = {0};
+    if (frame->length == sizeof(fence))
+        memcpy(&fence, payload, sizeof(fence));
+    watch_fence(watch, frame->request, fence.flags);
+}
+
+static void on_states(const struct sentry_frame *frame, const uint8_t *payload) {
+    uint32_t count = frame->length / (uint32_t)sizeof(uint32_t);
+    if (count > CGROUP_PIDS_MAX)
+        send_done(frame, -E2BIG, "the processes");
+    else
+        states_send(payload, count, frame->request, frame->sandbox);
+}
+
 static void on_answer(const struct sentry_frame *frame, const uint8_t *payload) {
     struct sentry_answer answer;
     if (frame->length != sizeof(answer))
@@ -111,7 +128,9 @@ static void on_frame(const struct sentry_frame *frame, const uint8_t *payload) {
         watch_stop(watch);
         send_done(frame, 0, "");
     } else if (frame->type == SENTRY_FENCE) {
-        watch_fence(watch, frame->request);
+        on_fence(frame, payload, watch);
+    } else if (frame->type == SENTRY_STATES) {
+        on_states(frame, payload);
     } else if (frame->type == SENTRY_GUARD) {
         on_guard(frame, payload, watch);
     } else if (frame->type == SENTRY_REGUARD) {

@@ -92,6 +92,7 @@ int root_track(struct tracked_root *out, uint32_t root, const char *path) {
         goto no_root;
     root_take(out, 0, &discarded);
     root_take_unassigned(out);
+    root_take_nameless(out);
     return 0;
 no_root:
     release_device(out->device);
@@ -106,21 +107,31 @@ void root_untrack(struct tracked_root *root) {
     slot_used[root->slot] = 0;
 }
 
+/* How long until every hint is old enough; 0 when that is so. */
+static uint64_t unsettled_ns(const struct tracked_root *roots, uint32_t count) {
+    uint64_t quiet = settle_ns(), newest = 0, now;
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t last = programs_root_state(roots[i].slot)->last_ns;
+        if (last > newest)
+            newest = last;
+    }
+    now = monotonic_ns();
+    if (now >= newest && now - newest > quiet)
+        return 0;
+    return quiet + 500000 - (now >= newest ? now - newest : 0);
+}
+
+int roots_settled(const struct tracked_root *roots, uint32_t count) {
+    return unsettled_ns(roots, count) == 0;
+}
+
 int roots_settle(const struct tracked_root *roots, uint32_t count) {
-    uint64_t quiet = settle_ns();
     for (int tries = 0;; tries++) {
-        uint64_t newest = 0, now;
-        for (uint32_t i = 0; i < count; i++) {
-            uint64_t last = programs_root_state(roots[i].slot)->last_ns;
-            if (last > newest)
-                newest = last;
-        }
-        now = monotonic_ns();
-        if (now >= newest && now - newest > quiet)
+        uint64_t wait = unsettled_ns(roots, count);
+        if (wait == 0)
             return 1;
         if (tries == SETTLE_TRIES_MAX)
             return 0;
-        uint64_t wait = quiet + 500000 - (now >= newest ? now - newest : 0);
         nanosleep(&(struct timespec){.tv_nsec = (long)wait}, NULL);
     }
 }
@@ -166,5 +177,12 @@ uint64_t root_take_unassigned(struct tracked_root *root) {
     uint64_t now = programs_device_state(root->device)->unassigned;
     uint64_t since = now - root->unassigned_before;
     root->unassigned_before = now;
+    return since;
+}
+
+uint64_t root_take_nameless(struct tracked_root *root) {
+    uint64_t now = programs_device_state(root->device)->nameless;
+    uint64_t since = now - root->nameless_before;
+    root->nameless_before = now;
     return since;
 }

@@ -14,6 +14,7 @@ struct tracked_root {
     uint32_t device;
     struct root_key key;
     uint64_t unassigned_before;
+    uint64_t nameless_before;
 };
 
 struct root_hints {
@@ -27,6 +28,8 @@ struct root_hints {
  * this kernel). */
 int root_track(struct tracked_root *out, uint32_t root, const char *path);
 void root_untrack(struct tracked_root *root);
+/* Whether no hint is as young as a clock tick: then a fence need neither wait nor carry over. */
+int roots_settled(const struct tracked_root *roots, uint32_t count);
 /*
  * Waits (bounded, some tens of ms) until no hint is as young as a clock tick: a second write in the
  * tick of a hinted one changes no ctime and would raise no hint after the fence. Returns 0 when it
@@ -36,5 +39,7 @@ int roots_settle(const struct tracked_root *roots, uint32_t count);
 void root_take(struct tracked_root *root, int carry, struct root_hints *out);
 /* Changes since the last call, on the root's device, of which nobody can say below which root. */
 uint64_t root_take_unassigned(struct tracked_root *root);
+/* The same of files that have no name any more. */
+uint64_t root_take_nameless(struct tracked_root *root);
 
 #endif

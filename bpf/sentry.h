@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define SENTRY_VERSION 1
+#define SENTRY_VERSION 2
 #define SENTRY_FRAME_MAX_IN (512 * 1024)
 #define SENTRY_FRAME_MAX_OUT (512 * 1024)
 #define SENTRY_WATCHES_MAX 128
@@ -29,8 +29,8 @@ struct sentry_frame {
 };
 _Static_assert(sizeof(struct sentry_frame) == 16, "wire");
 
-/* Requests. UNWATCH, FENCE, REGUARD and FORGET have no payload; GUARD's payload is the path of its
- * socket. */
+/* Requests. UNWATCH, REGUARD and FORGET have no payload; GUARD's payload is the path of its socket,
+ * STATES' are process ids of 32 bits. */
 #define SENTRY_WATCH 1
 #define SENTRY_UNWATCH 2
 #define SENTRY_FENCE 3
@@ -38,6 +38,7 @@ _Static_assert(sizeof(struct sentry_frame) == 16, "wire");
 #define SENTRY_REGUARD 5
 #define SENTRY_ANSWER 6
 #define SENTRY_FORGET 7
+#define SENTRY_STATES 8
 
 /* Replies and events. */
 #define SENTRY_READY 64
@@ -51,6 +52,7 @@ _Static_assert(sizeof(struct sentry_frame) == 16, "wire");
 #define SENTRY_EXEC_ASK 72
 #define SENTRY_EXEC_GONE 73
 #define SENTRY_EXEC_KILLED 74
+#define SENTRY_STATES_ARE 75
 
 /* Followed by the cgroup's path, then root_count times a sentry_watch_root with its path. */
 struct sentry_watch {
@@ -65,6 +67,16 @@ struct sentry_watch_root {
     uint32_t path_length;
 };
 _Static_assert(sizeof(struct sentry_watch_root) == 8, "wire");
+
+/* Do not wait until the clock that stamps files has moved on: a root with a hint as young as that is told as dirty by
+ * the fence after this one, too. */
+#define SENTRY_FENCE_NOW 1
+
+struct sentry_fence {
+    uint32_t flags;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct sentry_fence) == 8, "wire");
 
 #define SENTRY_VERDICT_DENY 0
 #define SENTRY_VERDICT_ALLOW 1
@@ -129,6 +141,7 @@ _Static_assert(sizeof(struct sentry_root) == 16, "wire");
 
 #define SENTRY_LIVE_SHARED_WRITABLE 1
 #define SENTRY_LIVE_TRACED 2
+#define SENTRY_LIVE_STOPPED 4
 
 struct sentry_live {
     uint32_t pid;
@@ -148,8 +161,32 @@ struct sentry_fence_end {
     uint64_t executed;
     uint64_t forked;
     uint64_t dropped;
+    uint64_t nameless; /* changes of files without a name any more, on the devices of the roots */
+    uint64_t reached;  /* writes into the memory of a process through /proc */
 };
-_Static_assert(sizeof(struct sentry_fence_end) == 32, "wire");
+_Static_assert(sizeof(struct sentry_fence_end) == 48, "wire");
+
+/* It holds a file, too large to be hashed, that has no name any more. */
+#define SENTRY_STATE_DELETED 1
+/* Something of it can be changed by others in a way that these hashes do not show. */
+#define SENTRY_STATE_UNCERTAIN 2
+
+/* What others can change of a process that does not run. */
+struct sentry_state {
+    uint32_t pid;
+    uint32_t flags;
+    uint64_t start_ticks;
+    uint64_t own;   /* signals, limits, priority, descriptors' offsets and queues, shared memory */
+    uint64_t files; /* names and sizes of the files that it holds */
+};
+_Static_assert(sizeof(struct sentry_state) == 32, "wire");
+
+/* Followed by count times a sentry_state; processes that are gone are left out. */
+struct sentry_states {
+    uint32_t count;
+    uint32_t reserved;
+};
+_Static_assert(sizeof(struct sentry_states) == 8, "wire");
 
 /* Followed by count process ids of 32 bits that could not be guarded. */
 struct sentry_reguarded {

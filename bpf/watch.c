@@ -100,12 +100,14 @@ int watch_start(uint32_t sandbox, const struct sentry_watch *request, const uint
             root_untrack(&watch->roots[--watch->root_count]);
         return error;
     }
+    reach_start(&watch->reach);
     watch->used = true;
     return 0;
 }
 
 void watch_stop(struct watch *watch) {
     watch_drain();
+    reach_stop(&watch->reach);
     if (programs_have_lifecycle())
         programs_unwatch(watch->cgroup_id);
     while (watch->root_count > 0)
@@ -228,17 +230,21 @@ static bool first_on_device(const struct watch *watch, uint32_t index) {
     return true;
 }
 
-void watch_fence(struct watch *watch, uint32_t request) {
+void watch_fence(struct watch *watch, uint32_t request, uint32_t flags) {
     struct sentry_fence_end end = {0};
     static struct root_hints hints;
-    int carry = !roots_settle(watch->roots, watch->root_count);
+    int carry = !((flags & SENTRY_FENCE_NOW) ? roots_settled(watch->roots, watch->root_count)
+                                             : roots_settle(watch->roots, watch->root_count));
     for (uint32_t i = 0; i < watch->root_count; i++) {
-        uint64_t unassigned;
+        uint64_t unassigned, nameless;
         root_take(&watch->roots[i], carry, &hints);
         send_root(watch, request, watch->roots[i].root, &hints);
         unassigned = root_take_unassigned(&watch->roots[i]);
-        if (first_on_device(watch, i))
+        nameless = root_take_nameless(&watch->roots[i]);
+        if (first_on_device(watch, i)) {
             end.unassigned += unassigned;
+            end.nameless += nameless;
+        }
     }
     if (programs_have_lifecycle()) {
         /* Counters first: what they hold has been sent to the ring, or was counted as dropped. */
@@ -252,6 +258,7 @@ void watch_fence(struct watch *watch, uint32_t request) {
         watch->before = now;
         watch->queue_dropped = 0;
     }
+    end.reached = reach_take(&watch->reach, watch->cgroup_path);
     live_send(watch->cgroup_path, request, watch->sandbox);
     frame_begin(SENTRY_FENCE_END, request, watch->sandbox);
     frame_put(&end, sizeof(end));

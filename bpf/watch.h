@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "reach.h"
 #include "roots.h"
 #include "sentry.h"
 
@@ -22,6 +23,7 @@ struct watch {
     struct tracked_root roots[WATCH_ROOTS_MAX];
     struct watch_counters before;
     uint64_t queue_dropped; /* events that the owner's pipe had no room for */
+    struct reach reach;
 };
 
 struct watch *watch_find(uint32_t sandbox);
@@ -31,8 +33,8 @@ int watch_start(uint32_t sandbox, const struct sentry_watch *request, const uint
 void watch_stop(struct watch *watch);
 /* From now on an exec without an approval is killed. 0, or -errno. */
 int watch_set_guarded(struct watch *watch);
-/* Answers a fence: everything that happened before the call. */
-void watch_fence(struct watch *watch, uint32_t request);
+/* Answers a fence: everything that happened before the call. `flags`: SENTRY_FENCE_*. */
+void watch_fence(struct watch *watch, uint32_t request, uint32_t flags);
 /* Passes on what the programs have sent. */
 void watch_drain(void);
 

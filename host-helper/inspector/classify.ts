@@ -4,19 +4,21 @@
  */
 
 import type { EffectClass } from '../protocol/state.ts';
-import type { LiveProcess, Observation } from './sentry.ts';
-import { ranSince, type RunCounts } from './survivors.ts';
+import type { Observation } from './sentry.ts';
 
 export interface ClassifyInput {
   readonly observation: Observation;
   /** Names by the root numbers the watch used. */
   readonly rootNames: readonly string[];
   readonly hintsComplete: boolean;
-  readonly survivors: readonly LiveProcess[];
-  /** Survivors of the last process version; undefined when there is none. */
-  readonly versioned: RunCounts | undefined;
-  /** Open files of the last process version still have the size it expects. */
-  readonly imageStillFits: boolean;
+  /** How many processes outlive the turn. */
+  readonly survivors: number;
+  /** Why they are not as they were at the last checkpoint; empty when nothing of them has changed. */
+  readonly processChanges: readonly string[];
+  /** The last image still serves for them. */
+  readonly imageServes: boolean;
+  /** One that ran since files were last captured has a writable shared mapping of a file. */
+  readonly mapperRan: boolean;
   /** Reasons from outside the sentry (for example a restarted helper). */
   readonly alsoUncertain: readonly string[];
 }
@@ -31,6 +33,8 @@ export interface Plan {
   /** `dump` the processes, `keep` the last image, or there are `none` worth keeping. */
   readonly processes: 'dump' | 'keep' | 'none';
   readonly uncertain: readonly string[];
+  /** Why processes count as changed; the class follows from it. */
+  readonly processChanges: readonly string[];
 }
 
 /** What to do before anything was captured. */
@@ -46,32 +50,24 @@ export function planCheckpoint(input: ClassifyInput): Plan {
     const seen = observation.roots.find((root) => root.root === index);
     if (lookEverywhere || !seen || seen.dirty || seen.overflow) dirtyRoots.add(name);
   }
-  const mapped = observation.live.some((process) => process.sharedWritableMapping);
   // A store into a page that is already dirty raises no event at all: only freeze, flush, scan is exact.
-  if (mapped) for (const name of input.rootNames) dirtyRoots.add(name);
+  if (input.mapperRan) for (const name of input.rootNames) dirtyRoots.add(name);
 
+  // Whoever was not seen may have reached into a process as well.
+  const doubt =
+    survivors > 0 && uncertain.length > 0 && input.processChanges.length === 0
+      ? ['nobody can say that the processes are unchanged']
+      : [];
+  const processChanges = [...input.processChanges, ...doubt];
   return {
     dirtyRoots,
-    freeze: survivors.length > 0 || mapped,
-    sync: mapped,
-    processes: planProcesses(input),
+    // Those who sleep write nothing; whether they slept on is looked at afterwards.
+    freeze: (survivors > 0 && processChanges.length > 0) || input.mapperRan,
+    sync: input.mapperRan,
+    processes: survivors === 0 ? 'none' : input.imageServes && doubt.length === 0 ? 'keep' : 'dump',
     uncertain,
+    processChanges,
   };
-}
-
-function planProcesses(input: ClassifyInput): Plan['processes'] {
-  if (input.survivors.length === 0) return 'none';
-  const { versioned } = input;
-  if (
-    !versioned ||
-    !input.imageStillFits ||
-    input.alsoUncertain.length > 0 ||
-    input.observation.dropped > 0
-  ) {
-    return 'dump';
-  }
-  const same = versioned.size === input.survivors.length;
-  return same && !input.survivors.some((process) => ranSince(process, versioned)) ? 'keep' : 'dump';
 }
 
 export interface Outcome {

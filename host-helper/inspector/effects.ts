@@ -13,20 +13,23 @@ import {
 } from '../protocol/state.ts';
 import type { FileChange } from '../store/store.ts';
 import type { LiveProcess, Observation } from './sentry.ts';
-import { ranSince, type RunCounts } from './survivors.ts';
+import type { Prints } from './prints.ts';
 
 export interface EffectsInput {
   readonly observation: Observation;
   readonly changes: readonly FileChange[];
   readonly isAgentState: (path: string) => boolean;
   readonly survivors: readonly LiveProcess[];
-  readonly versioned: RunCounts | undefined;
+  /** As the last image holds them; undefined when there is none. */
+  readonly versioned: Prints | undefined;
   readonly portsByPid: ReadonlyMap<number, readonly number[]>;
   /** Host pids (with start) that were survivors when the turn before was closed. */
   readonly known: ReadonlySet<string>;
   readonly keyOf: (process: LiveProcess) => string;
   readonly network: readonly ReachedHost[];
   readonly uncertain: readonly string[];
+  /** Why processes count as changed. */
+  readonly processChanges: readonly string[];
 }
 
 export function buildEffects(input: EffectsInput): Effects {
@@ -49,7 +52,22 @@ export function buildEffects(input: EffectsInput): Effects {
     network: [...input.network],
     uncertain: [...input.uncertain],
     droppedEvents: input.observation.dropped,
+    reasons: reasonsOf(input, own),
   };
+}
+
+/** Doubts first, then processes, then files by their roots: what is cut off says less. */
+function reasonsOf(input: EffectsInput, own: readonly ChangedPath[]): string[] {
+  const shown = new Set(own.map((change) => change.path));
+  const byRoot = new Map<string, number>();
+  for (const { root, path } of input.changes)
+    if (shown.has(path)) byRoot.set(root, (byRoot.get(root) ?? 0) + 1);
+  const files = [...byRoot].map(
+    ([root, count]) => `${count} ${count === 1 ? 'path' : 'paths'} changed in ${root}`,
+  );
+  const all = [...input.uncertain, ...input.processChanges, ...files];
+  if (all.length <= limits.reasons) return all;
+  return [...all.slice(0, limits.reasons - 1), `and ${all.length - limits.reasons + 1} more`];
 }
 
 /** A store's changes as clients are shown them. */
@@ -72,7 +90,7 @@ function shownSurvivor(process: LiveProcess, input: EffectsInput): Survivor {
     command: shortened(process.argv.length > 0 ? process.argv.join(' ') : process.program),
     ports: [...(input.portsByPid.get(process.pid) ?? [])],
     startedInTurn: !input.known.has(input.keyOf(process)),
-    ran: input.versioned === undefined || ranSince(process, input.versioned),
+    ran: input.versioned?.get(input.keyOf(process))?.runCount !== process.runCount,
   };
 }
 

@@ -3,7 +3,7 @@
  * what a frame does belongs to sentry-process.ts.
  */
 
-export const sentryVersion = 1;
+export const sentryVersion = 2;
 export const frameHeaderBytes = 16;
 /** Payload bounds of both directions; a longer one means that the stream is damaged. */
 export const framePayloadMaxBytes = 512 * 1024;
@@ -16,6 +16,7 @@ export const frameTypes = {
   reguard: 5,
   answer: 6,
   forget: 7,
+  states: 8,
   ready: 64,
   done: 65,
   exec: 66,
@@ -27,6 +28,7 @@ export const frameTypes = {
   execAsk: 72,
   execGone: 73,
   execKilled: 74,
+  statesAre: 75,
 } as const;
 
 export const flagBits = {
@@ -38,6 +40,10 @@ export const flagBits = {
   rootOverflow: 2,
   liveSharedWritable: 1,
   liveTraced: 2,
+  liveStopped: 4,
+  fenceNow: 1,
+  stateDeleted: 1,
+  stateUncertain: 2,
   askArgvTruncated: 1,
   askScript: 2,
   askArgument: 4,
@@ -74,6 +80,7 @@ export const structs = {
   frame: struct({ length: 'u32', type: 'u16', reserved: 'u16', request: 'u32', sandbox: 'u32' }),
   watch: struct({ cgroupId: 'u64', cgroupPathLength: 'u32', rootCount: 'u32' }),
   watchRoot: struct({ root: 'u32', pathLength: 'u32' }),
+  fence: struct({ flags: 'u32', reserved: 'u32' }),
   answer: struct({ ask: 'u64', verdict: 'u32', remember: 'u32' }),
   ready: struct({
     version: 'u32',
@@ -103,7 +110,16 @@ export const structs = {
     programLength: 'u32',
     argvLength: 'u32',
   }),
-  fenceEnd: struct({ unassigned: 'u64', executed: 'u64', forked: 'u64', dropped: 'u64' }),
+  fenceEnd: struct({
+    unassigned: 'u64',
+    executed: 'u64',
+    forked: 'u64',
+    dropped: 'u64',
+    nameless: 'u64',
+    reached: 'u64',
+  }),
+  state: struct({ pid: 'u32', flags: 'u32', startTicks: 'u64', own: 'u64', files: 'u64' }),
+  states: struct({ count: 'u32', reserved: 'u32' }),
   reguarded: struct({ count: 'u32', reserved: 'u32' }),
   execAsk: struct({
     ask: 'u64',

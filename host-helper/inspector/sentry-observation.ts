@@ -2,7 +2,7 @@
  * Gathers the frames between two fences of one sandbox into an Observation. Bounded: what is over a bound is counted.
  */
 import { flagBits, PayloadReader, structs } from './sentry-frames.ts';
-import type { ExecEvent, ExitEvent, LiveProcess, Observation } from './sentry.ts';
+import type { ExecEvent, ExitEvent, LiveProcess, Observation, ProcessState } from './sentry.ts';
 
 const executedMax = 4096;
 const exitsMax = 16384;
@@ -51,6 +51,8 @@ export class ObservationGatherer {
       forkCount: Number(end.forked),
       live: this.#live,
       dropped: Number(end.dropped) + this.#exitsLost,
+      nameless: Number(end.nameless),
+      reached: Number(end.reached),
     };
     this.#roots = [];
     this.#executed = [];
@@ -87,5 +89,23 @@ function readLive(payload: Buffer): LiveProcess {
     runCount: live.runCount,
     sharedWritableMapping: (live.flags & flagBits.liveSharedWritable) !== 0,
     traced: (live.flags & flagBits.liveTraced) !== 0,
+    stopped: (live.flags & flagBits.liveStopped) !== 0,
   };
+}
+
+/** The answer to a question for states. */
+export function readStates(payload: Buffer): ProcessState[] {
+  const reader = new PayloadReader(payload);
+  const { count } = reader.struct(structs.states);
+  return Array.from({ length: count }, () => {
+    const { pid, flags, startTicks, own, files } = reader.struct(structs.state);
+    return {
+      pid,
+      startTicks,
+      own,
+      files,
+      holdsDeleted: (flags & flagBits.stateDeleted) !== 0,
+      uncertain: (flags & flagBits.stateUncertain) !== 0,
+    };
+  });
 }

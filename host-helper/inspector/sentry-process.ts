@@ -23,8 +23,16 @@ import {
   verdicts,
   type ReceivedFrame,
 } from './sentry-frames.ts';
-import { ObservationGatherer } from './sentry-observation.ts';
-import type { ExecAnswer, ExecAsk, Observation, Sentry, SentryFeatures, WatchRequest } from './sentry.ts';
+import { ObservationGatherer, readStates } from './sentry-observation.ts';
+import type {
+  ExecAnswer,
+  ExecAsk,
+  Observation,
+  ProcessState,
+  Sentry,
+  SentryFeatures,
+  WatchRequest,
+} from './sentry.ts';
 
 const readyTimeoutMs = 20_000;
 const closeTimeoutMs = 3_000;
@@ -138,10 +146,21 @@ class SentryProcess implements Sentry {
     );
   }
 
-  async fence(sandbox: number): Promise<Observation> {
-    return this.#request(frameTypes.fence, sandbox, 'tell what a sandbox did', (last) =>
-      this.#gatherer(sandbox).finish(last),
+  async fence(sandbox: number, now?: 'now'): Promise<Observation> {
+    const body = packStruct(structs.fence, { flags: now ? flagBits.fenceNow : 0, reserved: 0 });
+    return this.#request(
+      frameTypes.fence,
+      sandbox,
+      'tell what a sandbox did',
+      (last) => this.#gatherer(sandbox).finish(last),
+      [body],
     );
+  }
+
+  async states(sandbox: number, pids: readonly number[]): Promise<readonly ProcessState[]> {
+    if (pids.length === 0) return [];
+    const body = Buffer.from(Uint32Array.from(pids).buffer);
+    return this.#request(frameTypes.states, sandbox, 'tell the states of processes', readStates, [body]);
   }
 
   async guard(sandbox: number, listenerPath: string): Promise<void> {

@@ -35,11 +35,27 @@ export interface LiveProcess {
   readonly startTicks: bigint;
   readonly program: string;
   readonly argv: readonly string[];
-  /** Times it was scheduled, all threads together; flat means that it did not run. */
+  /** Grows whenever it is scheduled, all threads together; flat means that it did not run. */
   readonly runCount: bigint;
   /** It has a writable shared mapping of a file. */
   readonly sharedWritableMapping: boolean;
   readonly traced: boolean;
+  /** By a signal: it cannot be dumped before it goes on. */
+  readonly stopped: boolean;
+}
+
+/** What others can change of a process that does not run; alike at two times means that nothing of it was. */
+export interface ProcessState {
+  readonly pid: number;
+  readonly startTicks: bigint;
+  /** Pending signals, limits, priority, offsets and queues of its descriptors, memory that it shares by name. */
+  readonly own: bigint;
+  /** Names and sizes of the files that it holds: an image of it can be restored only where they are the same. */
+  readonly files: bigint;
+  /** It holds a file that has no name any more: the content is part of the process. */
+  readonly holdsDeleted: boolean;
+  /** Others may change it in a way that `own` does not show. */
+  readonly uncertain: boolean;
 }
 
 export interface ExecEvent {
@@ -79,6 +95,10 @@ export interface Observation {
   readonly live: readonly LiveProcess[];
   /** Events lost since the fence before: never zero silently. */
   readonly dropped: number;
+  /** Changes of files without a name any more, by anybody on this file system. */
+  readonly nameless: number;
+  /** Writes into the memory of a process through /proc, which schedule nobody. */
+  readonly reached: number;
 }
 
 /** A process stands in execve and waits for an answer. */
@@ -108,8 +128,13 @@ export interface Sentry {
   readonly features: SentryFeatures;
   watch(request: WatchRequest): Promise<void>;
   unwatch(sandbox: number): Promise<void>;
-  /** Nothing in flight is missed: what happened before the call is in the answer. */
-  fence(sandbox: number): Promise<Observation>;
+  /**
+   * Nothing in flight is missed: what happened before the call is in the answer. It waits until the clock that stamps files has
+   * moved on; `now` does not, and a root that has just been written to is told as dirty by the next fence as well.
+   */
+  fence(sandbox: number, now?: 'now'): Promise<Observation>;
+  /** States of processes (host pids) of a watched sandbox; those that are gone are left out. */
+  states(sandbox: number, pids: readonly number[]): Promise<readonly ProcessState[]>;
   /** Listens on `listenerPath` for runc's hand-over of this sandbox's notification descriptor. Must be called before the sandbox starts. */
   guard(sandbox: number, listenerPath: string): Promise<void>;
   /** After a restore, or after a sentry died: gives every process in the watched cgroup a fresh notification filter. Returns the pids that could not be guarded (their exec fails: closed). */

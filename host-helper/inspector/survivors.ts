@@ -1,7 +1,6 @@
 /**
  * Tells the processes that a turn left behind from the sandbox's own furniture (supervisor, the agent itself, and what the
- * agent had started before its first request), and whether they changed since the last process version.
- * Pure: it judges what the sentry listed.
+ * agent had started before its first request). Pure: it judges what the sentry listed.
  */
 
 import type { LiveProcess } from './sentry.ts';
@@ -11,13 +10,6 @@ export type ProcessKey = string;
 
 export function processKey(process: Pick<LiveProcess, 'pid' | 'startTicks'>): ProcessKey {
   return `${process.pid}@${process.startTicks}`;
-}
-
-/** The processes of a process version and how often each had been scheduled when it was dumped. */
-export type RunCounts = ReadonlyMap<ProcessKey, bigint>;
-
-export function runCountsOf(processes: readonly LiveProcess[]): RunCounts {
-  return new Map(processes.map((process) => [processKey(process), process.runCount]));
 }
 
 /**
@@ -33,9 +25,4 @@ export function survivorsAmong(
     (process) =>
       process.sandboxPid !== 1 && process.sandboxPid !== agentPid && !furniture.has(processKey(process)),
   );
-}
-
-/** Whether a survivor was scheduled since `versioned` was taken; one that is not in it counts as having run. */
-export function ranSince(process: LiveProcess, versioned: RunCounts): boolean {
-  return versioned.get(processKey(process)) !== process.runCount;
 }

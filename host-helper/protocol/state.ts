@@ -67,6 +67,8 @@ export const effectsSchema = z.object({
   /** Why the inspector could not be sure, in words; each one raised the class. */
   uncertain: z.array(z.string()),
   droppedEvents: z.number(),
+  /** Why the class is what it is, in words; at most `limits.reasons`. Absent in turns of older helpers. */
+  reasons: z.array(z.string()).optional(),
 });
 /** What the kernel saw in a turn. */
 export type Effects = z.infer<typeof effectsSchema>;
@@ -239,6 +241,7 @@ export const limits = {
   /** Of the helper's frames: a snapshot holds every session's turns. */
   helperFrameBytes: 128 * 1024 * 1024,
   changedPaths: 200,
+  reasons: 20,
   executed: 50,
   toolInputChars: 4_000,
   conversationChars: 20_000,

@@ -11,16 +11,16 @@ import { classOf, planCheckpoint, type Plan } from '../inspector/classify.ts';
 import { buildEffects } from '../inspector/effects.ts';
 import { listeningPorts } from '../inspector/listening-ports.ts';
 import { carriedOver, mergeObservations } from '../inspector/observation.ts';
-import { openFiles, stillFit, type OpenFile } from '../inspector/open-files.ts';
-import type { LiveProcess, Observation, Sentry } from '../inspector/sentry.ts';
 import {
-  processKey,
-  ranSince,
-  runCountsOf,
-  survivorsAmong,
-  type ProcessKey,
-  type RunCounts,
-} from '../inspector/survivors.ts';
+  changesSince,
+  noneRan,
+  printsOf,
+  stillDescribes,
+  type Meanwhile,
+  type Prints,
+} from '../inspector/prints.ts';
+import type { LiveProcess, Observation, ProcessState, Sentry } from '../inspector/sentry.ts';
+import { processKey, survivorsAmong, type ProcessKey } from '../inspector/survivors.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { Checkpoint, EffectClass, ReachedHost, Turn } from '../protocol/state.ts';
@@ -52,15 +52,18 @@ const nothingSeen: Observation = {
   forkCount: 0,
   live: [],
   dropped: 0,
+  nameless: 0,
+  reached: 0,
 };
 
 export interface ProcessVersion {
   readonly image: string;
   readonly turn: number;
   readonly agentTag: number | undefined;
-  /** Run counts once the survivors had settled after the dump. */
-  readonly counts: RunCounts;
-  readonly openFiles: readonly OpenFile[];
+  /** The survivors once they had settled after the dump. */
+  readonly prints: Prints;
+  /** What may have been done to them since by others. */
+  readonly meanwhile: Meanwhile;
 }
 
 export interface CheckpointerParts {
@@ -101,6 +104,8 @@ export class NotBegun extends Error {
 
 interface Work {
   readonly captured: CaptureResult | undefined;
+  /** The survivors after everything had stood still; undefined when nothing did. */
+  readonly prints: Prints | undefined;
   readonly image: { readonly id: string; readonly bytes: number; readonly dumpedBytes: number } | undefined;
   readonly filesMs: number;
   readonly processesMs: number;
@@ -113,7 +118,13 @@ export class Checkpointer {
   #files: FileVersionId | undefined;
   #looked: FileVersionId | undefined;
   #processes: ProcessVersion | undefined;
-  #known: ReadonlySet<ProcessKey> = new Set();
+  /** The survivors as the last checkpoint left them, in an image or not; undefined when that is not known. */
+  #last: Prints | undefined;
+  /** Everything that lived then, furniture too: who has not run since cannot have stored into a mapped file. */
+  #lastLive: Prints = new Map();
+  #ports: ReadonlyMap<number, readonly number[]> = new Map();
+  /** Why the survivors could not be dumped; holds as long as nothing of them changes. */
+  #dumpFailed: string | undefined;
   #pending: Observation | undefined;
   /** The sentry was away for a while: nobody saw what happened then. */
   #unseen = false;
@@ -140,7 +151,9 @@ export class Checkpointer {
     this.#looked = undefined;
     this.#processes = undefined;
     this.#pending = undefined;
-    this.#known = new Set();
+    this.#last = undefined;
+    this.#lastLive = new Map();
+    this.#dumpFailed = undefined;
   }
 
   /**
@@ -162,13 +175,14 @@ export class Checkpointer {
         .map((process) => processKey(process)),
     );
     const survivors = survivorsAmong(observation.live, agent?.sandboxPid, known);
-    this.#known = new Set(survivors.map(processKey));
+    this.#last = printsOf(survivors, await this.#states(watch, survivors));
+    this.#lastLive = printsOf(observation.live);
     this.#processes = {
       image: image.id,
       turn: image.turn,
       agentTag: image.agentTag,
-      counts: runCountsOf(survivors),
-      openFiles: await openFiles(observation.live.map((process) => process.pid)),
+      prints: this.#last,
+      meanwhile: untouched,
     };
     return known;
   }
@@ -215,18 +229,25 @@ export class Checkpointer {
   /** Closes `request.turn` with a checkpoint. Throws `NotBegun`, or when not even the files could be captured. */
   async close(request: CloseRequest): Promise<Closed> {
     const startedMs = performance.now();
-    let observation = await this.#observe(request.watch);
+    let observation = await this.#observe(request.watch, 'now');
     crashPoint('checkpoint:observed');
     const survivors = this.#survivors(observation, request);
-    const noDump = this.#parts.noDump();
     const rootNames = request.sandbox.roots.map((root) => root.name);
+    const now = await this.#prints(request.watch, survivors);
+    const version = this.#versionSince(observation);
+    const known = new Set((this.#last ?? new Map<ProcessKey, never>()).keys());
     let plan = planCheckpoint({
       observation,
       rootNames,
       hintsComplete: this.#hintsTrusted && this.#parts.sentry()?.features.hints === 'complete',
-      survivors,
-      versioned: this.#processes?.counts,
-      imageStillFits: await this.#imageFits(request.sandbox),
+      survivors: survivors.length,
+      processChanges: changesSince(this.#last, now, observation),
+      imageServes: version !== undefined && stillDescribes(version.prints, now, version.meanwhile),
+      mapperRan: observation.live.some(
+        (process) =>
+          process.sharedWritableMapping &&
+          this.#lastLive.get(processKey(process))?.runCount !== process.runCount,
+      ),
       alsoUncertain: this.#unseen
         ? [...request.alsoUncertain, 'the inspector was away for a while during this turn']
         : request.alsoUncertain,
@@ -238,36 +259,41 @@ export class Checkpointer {
     if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
     // The first checkpoint is what everything else is a change of, under every policy.
     if (request.turn.kind !== 'start') plan = planUnder(this.#parts.policy, plan, rootNames);
-    const portsByPid = await listeningPorts(survivors.map((process) => process.pid));
     const inspectMs = performance.now() - startedMs;
     crashPoint('checkpoint:planned');
 
-    const versioned = this.#processes?.counts;
-    const known = this.#known;
-    const processesChanged = changedSince(survivors, versioned, known);
-    const work = await this.#fitting(() =>
-      this.#work(request, plan, noDump, (during) => {
-        observation = mergeObservations(observation, during);
-      }),
-    ).catch((error: unknown) => {
+    const versioned = version?.prints;
+    if (plan.processChanges.length > 0) this.#dumpFailed = undefined;
+    const livedBefore = this.#lastLive;
+    this.#lastLive = printsOf(observation.live);
+    const noDump = this.#parts.noDump() ?? stoppedAmong(observation.live) ?? this.#dumpFailed;
+    const [work, portsByPid] = await Promise.all([
+      this.#fitting(() =>
+        this.#work(request, survivors, plan, noDump, (during) => {
+          observation = mergeObservations(observation, during);
+        }),
+      ),
+      this.#listening(survivors, plan),
+    ]).catch((error: unknown) => {
       this.#hurried = false;
       if (error instanceof NotBegun) {
         this.#pending = this.#pending ? mergeObservations(observation, this.#pending) : observation;
         this.#unseen ||= unseen;
+        this.#lastLive = livedBefore;
       }
       throw error;
     });
+    this.#last = survivors.length === 0 ? new Map() : (work.prints ?? now);
 
     this.#hurried = false;
     const before = this.#files;
-    const version = work.captured?.version ?? before;
-    if (version === undefined)
+    const fileVersion = work.captured?.version ?? before;
+    if (fileVersion === undefined)
       throw new TurntableError(
         'checkpointFailed',
         'There is no first file version yet: stop the session and start it again.',
       );
-    this.#files = version;
-    this.#known = new Set(survivors.map(processKey));
+    this.#files = fileVersion;
 
     const changes = work.captured?.changes ?? [];
     const missed = await this.#missedByHints(request.watch, rootNames, hinted, changes);
@@ -283,8 +309,10 @@ export class Checkpointer {
       keyOf: processKey,
       network: request.network,
       uncertain,
+      processChanges: plan.processChanges,
     });
     const own = effects.files.added + effects.files.changed + effects.files.removed;
+    const processesChanged = plan.processChanges.length > 0;
     const effectClass = classOf({ changedPaths: own, processesChanged, uncertain });
     const image = work.image?.id ?? (plan.processes === 'keep' ? this.#processes?.image : undefined);
     if (plan.processes === 'none') this.#processes = undefined;
@@ -292,7 +320,7 @@ export class Checkpointer {
     const checkpoint: Checkpoint = {
       id: newId('c'),
       restorable: true,
-      reason: reasonFor(effectClass, own, survivors, work.degraded),
+      reason: reasonFor(effectClass, own, plan.processChanges, work.degraded),
       reused: effectClass === 'none',
       hasProcesses: image !== undefined,
       bytesStored: (work.captured?.bytesStored ?? 0) + (work.image?.bytes ?? 0),
@@ -327,7 +355,7 @@ export class Checkpointer {
         id: checkpoint.id,
         sessionId: this.#parts.sessionId,
         turn: turn.id,
-        fileVersion: version,
+        fileVersion,
         processImage: image,
         position: JSON.stringify(position),
         createdAt: Date.now(),
@@ -362,6 +390,7 @@ export class Checkpointer {
       keyOf: processKey,
       network: request.network,
       uncertain,
+      processChanges: [],
     });
     const own = effects.files.added + effects.files.changed + effects.files.removed;
     const effectClass = classOf({ changedPaths: own, processesChanged: reason !== undefined, uncertain });
@@ -421,7 +450,7 @@ export class Checkpointer {
    * What the sentry saw since the last time. One that has just died is started again and may be waited for; what happened
    * meanwhile nobody saw, which counts as a loss and makes the checkpoint look everywhere.
    */
-  async #observe(watch: number): Promise<Observation> {
+  async #observe(watch: number, now?: 'now'): Promise<Observation> {
     const deadline = performance.now() + sentryPatienceMs;
     let lost = 0;
     for (;;) {
@@ -433,7 +462,7 @@ export class Checkpointer {
             'The inspector is not running, so it is not known what this turn did: see `turntable doctor`.',
           );
         }
-        const seen = await sentry.fence(watch);
+        const seen = await sentry.fence(watch, now);
         const observation = mergeObservations(this.#pending, { ...seen, dropped: seen.dropped + lost });
         this.#pending = undefined;
         return observation;
@@ -450,9 +479,21 @@ export class Checkpointer {
     return survivorsAmong(observation.live, request.agent?.sandboxPid, request.furniture);
   }
 
-  async #imageFits(sandbox: Sandbox): Promise<boolean> {
+  /** Their states only when none ran: else they are looked at once they have settled. */
+  async #prints(watch: number, survivors: readonly LiveProcess[]): Promise<Prints> {
+    const prints = printsOf(survivors);
+    if (survivors.length === 0 || !noneRan(this.#last, prints)) return prints;
+    return printsOf(survivors, await this.#states(watch, survivors));
+  }
+
+  /** Empty where they cannot be had: then every process counts as changed. */
+  async #states(watch: number, processes: readonly LiveProcess[]): Promise<readonly ProcessState[]> {
+    const pids = processes.map((process) => process.pid);
     return (
-      this.#processes !== undefined && (await stillFit(this.#processes.openFiles, sandbox.supervisorPid))
+      (await this.#parts
+        .sentry()
+        ?.states(watch, pids)
+        .catch(() => [])) ?? []
     );
   }
 
@@ -473,13 +514,37 @@ export class Checkpointer {
     }
   }
 
+  /** The last process version, with all that was done to its processes since. */
+  #versionSince(observation: Observation): ProcessVersion | undefined {
+    if (!this.#processes) return undefined;
+    const { meanwhile } = this.#processes;
+    this.#processes = {
+      ...this.#processes,
+      meanwhile: {
+        nameless: meanwhile.nameless + observation.nameless,
+        reached: meanwhile.reached + observation.reached,
+      },
+    };
+    return this.#processes;
+  }
+
+  /** Who did not run listens where it did. */
+  async #listening(
+    survivors: readonly LiveProcess[],
+    plan: Plan,
+  ): Promise<ReadonlyMap<number, readonly number[]>> {
+    if (plan.processChanges.length > 0)
+      this.#ports = await listeningPorts(survivors.map((process) => process.pid));
+    return this.#ports;
+  }
+
   async #work(
     request: CloseRequest,
+    survivors: readonly LiveProcess[],
     plan: Plan,
     noDump: string | undefined,
     also: (observation: Observation) => void,
   ): Promise<Work> {
-    const { sandbox } = request;
     const wantsDump = plan.processes === 'dump';
     if (wantsDump && noDump === undefined) {
       try {
@@ -493,15 +558,20 @@ export class Checkpointer {
           message: error.message,
         });
         this.#processes = undefined;
+        this.#dumpFailed = error.message;
         return this.#submit(request, 'files', () =>
-          this.#filesOnly(sandbox, plan, `files only: ${error.message}`),
+          this.#filesOnly(request, { ...plan, freeze: true }, `files only: ${error.message}`),
         );
       }
     }
     const degraded = wantsDump ? `files only: ${noDump ?? 'processes cannot be dumped'}` : undefined;
-    if (plan.dirtyRoots.size === 0)
-      return { captured: undefined, image: undefined, filesMs: 0, processesMs: 0, degraded };
-    return this.#submit(request, 'files', () => this.#filesOnly(sandbox, plan, degraded));
+    if (degraded !== undefined) this.#processes = undefined;
+    if (plan.dirtyRoots.size === 0) {
+      if (plan.processChanges.length === 0) return { ...noWork, degraded };
+      const prints = printsOf(survivors, await this.#states(request.watch, survivors));
+      return { ...noWork, prints, degraded };
+    }
+    return this.#submit(request, 'files', () => this.#filesOnly(request, plan, degraded));
   }
 
   async #submit(
@@ -534,18 +604,38 @@ export class Checkpointer {
     }
   }
 
-  async #filesOnly(sandbox: Sandbox, plan: Plan, degraded: string | undefined): Promise<Work> {
+  async #filesOnly(request: CloseRequest, plan: Plan, degraded: string | undefined): Promise<Work> {
     const startedMs = performance.now();
-    if (plan.freeze) await sandbox.freeze();
-    if (plan.freeze) crashPoint('checkpoint:frozen');
-    try {
-      const captured = await this.#capture(sandbox, plan.dirtyRoots, plan.sync);
-      crashPoint('checkpoint:captured');
-      return { captured, image: undefined, filesMs: performance.now() - startedMs, processesMs: 0, degraded };
-    } finally {
-      if (plan.freeze) await sandbox.thaw();
-      if (plan.freeze) crashPoint('checkpoint:thawed');
+    const done = (captured: CaptureResult, prints: Prints | undefined): Work => ({
+      ...noWork,
+      captured,
+      prints,
+      filesMs: performance.now() - startedMs,
+      degraded,
+    });
+    if (!plan.freeze) {
+      const captured = await this.#capture(request.sandbox, plan.dirtyRoots);
+      if (plan.processes === 'none' || (await this.#sleptOn(request))) return done(captured, undefined);
     }
+    const { sandbox } = request;
+    await sandbox.freeze();
+    crashPoint('checkpoint:frozen');
+    let captured: CaptureResult;
+    try {
+      captured = await this.#capture(sandbox, plan.dirtyRoots, plan.sync);
+      crashPoint('checkpoint:captured');
+    } finally {
+      await sandbox.thaw();
+      crashPoint('checkpoint:thawed');
+    }
+    return done(captured, await this.#settled(request, undefined));
+  }
+
+  /** Whether the survivors stayed asleep while files were captured; else it must be done again with everything standing still. */
+  async #sleptOn(request: CloseRequest): Promise<boolean> {
+    const after = await this.#observe(request.watch, 'now');
+    this.#pending = after;
+    return noneRan(this.#last, printsOf(this.#survivors(after, request)));
   }
 
   async #dump(
@@ -561,13 +651,11 @@ export class Checkpointer {
     try {
       let captured: CaptureResult | undefined;
       let frozen: Observation | undefined;
-      let files: OpenFile[] = [];
       let filesMs = 0;
       const startedMs = performance.now();
       const dumped = await sandbox.dump(staged, async () => {
         const filesStartedMs = performance.now();
-        frozen = await this.#observe(watch);
-        files = await openFiles(frozen.live.map((process) => process.pid));
+        frozen = await this.#observe(watch, 'now');
         const blind = frozen.dropped > 0 || frozen.unassigned > 0;
         const dirty = new Set(blind ? sandbox.roots.map((root) => root.name) : plan.dirtyRoots);
         for (const root of frozen.roots) {
@@ -581,22 +669,23 @@ export class Checkpointer {
       this.#imageBytes = dumped.imageBytes;
       wrote(dumped.imageBytes);
       // The survivors come to rest while the image is made durable. Both are waited for: a failed one is discarded as a whole.
-      const [counted, keeping] = await Promise.allSettled([
-        this.#settledCounts(request, frozen),
+      const [settled, keeping] = await Promise.allSettled([
+        this.#settled(request, frozen),
         images.keep(staged),
       ]);
-      if (counted.status === 'rejected') throw counted.reason as unknown;
+      if (settled.status === 'rejected') throw settled.reason as unknown;
       if (keeping.status === 'rejected') throw keeping.reason as unknown;
-      const [counts, kept] = [counted.value, keeping.value];
+      const [prints, kept] = [settled.value, keeping.value];
       this.#processes = {
         image: kept.image,
         turn: request.turn.id,
         agentTag: request.agent?.tag,
-        counts,
-        openFiles: files,
+        prints,
+        meanwhile: untouched,
       };
       return {
         captured,
+        prints,
         image: { id: kept.image, bytes: kept.bytesStored, dumpedBytes: dumped.imageBytes },
         filesMs,
         processesMs: performance.now() - startedMs - filesMs,
@@ -613,12 +702,16 @@ export class Checkpointer {
    * restore, so counts taken once it sleeps again are a sound baseline, unless it changed files meanwhile: then the
    * counts of the frozen instant stay, the process counts as having run, and the next turn dumps again.
    */
-  async #settledCounts(request: CloseRequest, frozen: Observation | undefined): Promise<RunCounts> {
+  async #settled(request: CloseRequest, frozen: Observation | undefined): Promise<Prints> {
     await sleep(settleMs);
-    const settled = await this.#observe(request.watch);
+    const settled = await this.#observe(request.watch, 'now');
     this.#pending = carriedOver(settled);
     const wrote = settled.roots.some((root) => root.dirty) || settled.unassigned > 0 || settled.dropped > 0;
-    return runCountsOf(this.#survivors(wrote && frozen ? frozen : settled, request));
+    const survivors = this.#survivors(settled, request);
+    const states = await this.#states(request.watch, survivors);
+    if (!wrote) this.#lastLive = printsOf(settled.live);
+    // Without states of the frozen instant these count as changed the next time, which is what is meant.
+    return wrote && frozen ? printsOf(this.#survivors(frozen, request)) : printsOf(survivors, states);
   }
 
   async #capture(
@@ -641,29 +734,35 @@ export class Checkpointer {
   }
 }
 
-/** Whether what lives now differs from what the last checkpoint knew: started, ended, or ran. */
-function changedSince(
-  survivors: readonly LiveProcess[],
-  versioned: RunCounts | undefined,
-  known: ReadonlySet<ProcessKey>,
-): boolean {
-  if (survivors.length !== known.size) return true;
-  return survivors.some(
-    (process) => !known.has(processKey(process)) || !versioned || ranSince(process, versioned),
-  );
+/** Nobody did anything to anybody yet. */
+const untouched: Meanwhile = { nameless: 0, reached: 0 };
+
+const noWork: Work = {
+  captured: undefined,
+  prints: undefined,
+  image: undefined,
+  filesMs: 0,
+  processesMs: 0,
+  degraded: undefined,
+};
+
+/** CRIU waits for ever for a process that stands still for another reason than the freezer. */
+function stoppedAmong(live: readonly LiveProcess[]): string | undefined {
+  const stopped = live.find((process) => process.stopped);
+  return stopped
+    ? `process ${stopped.sandboxPid} (${stopped.argv[0] ?? stopped.program}) is stopped and cannot be saved; continue or end it`
+    : undefined;
 }
 
 function reasonFor(
   effectClass: EffectClass,
   changedPaths: number,
-  survivors: readonly LiveProcess[],
+  processChanges: readonly string[],
   degraded: string | undefined,
 ): string {
   const files = `${changedPaths} ${changedPaths === 1 ? 'path' : 'paths'} changed`;
-  const first = survivors[0];
-  const lives = first
-    ? `${first.argv[0] ?? first.program}${survivors.length > 1 ? ` and ${survivors.length - 1} more` : ''} outlived the turn`
-    : 'a process that lived before has ended';
+  const [first = '', ...more] = processChanges;
+  const lives = more.length > 0 ? `${first}, and ${more.length} more such` : first;
   const what = {
     none: 'nothing that a restore would need has changed',
     files,

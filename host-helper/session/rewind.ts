@@ -235,7 +235,9 @@ async function currentVersion(session: Session): Promise<string> {
 
 /** Changes in the developer's folder only, without the agent's book-keeping: what a person may have made. */
 function ownPaths(changes: readonly FileChange[]): FileChange[] {
-  return changes.filter((change) => change.root === 'workspace' && change.kind !== 'directory');
+  return changes.filter(
+    (change) => change.root === 'workspace' && change.kind !== 'directory' && change.timeOnly !== true,
+  );
 }
 
 function setAsideBy(session: Session, turnId: number): Turn[] {

@@ -34,6 +34,8 @@ export interface ViewDirectory {
 /** One visible entry. */
 export interface ViewEntry extends ViewDirectory {
   readonly meta: TreeEntry;
+  /** A file of the lower that has other names there. */
+  readonly lowerLinked?: boolean;
 }
 
 export class OverlayView {
@@ -92,7 +94,12 @@ export class OverlayView {
           meta: upper,
         });
       else if (detail && !isLowerWhiteout(detail))
-        result.set(name, { upper: undefined, lower: path, meta: lowerEntry(name, detail) });
+        result.set(name, {
+          upper: undefined,
+          lower: path,
+          meta: lowerEntry(name, detail),
+          ...(isFile(detail.stat) && detail.stat.nlink > 1 ? { lowerLinked: true } : {}),
+        });
     });
     return result;
   }
@@ -165,7 +172,7 @@ export class OverlayView {
     return (await storeLarge(this.#worker, this.root.lower ?? '', path, undefined)).content;
   }
 
-  /** Whether a program would see the same: type, content, mode, owner and attributes. Times alone are no change. */
+  /** Whether a program would see the same: type, content, mode, owner, attributes and other names. Not the times. */
   async same(a: ViewEntry, b: ViewEntry): Promise<boolean> {
     const [x, y] = [a.meta, b.meta];
     if (
@@ -179,7 +186,9 @@ export class OverlayView {
     if (visible(x) !== visible(y)) return false;
     if (isSymlink(x)) return x.target === y.target;
     if (!isFile(x)) return true;
-    if (x.size !== y.size) return false;
+    if (x.size !== y.size || x.link !== y.link) return false;
+    // What becomes of its other names when one is copied up, only the overlay knows.
+    if ((a.lowerLinked ?? false) !== (b.lowerLinked ?? false)) return false;
     return (await this.contentHash(a)) === (await this.contentHash(b));
   }
 }

@@ -18,6 +18,8 @@ export interface FileChange {
   readonly change: 'added' | 'changed' | 'removed';
   readonly kind: 'file' | 'directory' | 'symlink' | 'other';
   readonly sizeBytes: number;
+  /** Only its modification time is another. Programs like make see that; a person has not changed anything. */
+  readonly timeOnly?: boolean;
 }
 
 export interface CaptureRequest {

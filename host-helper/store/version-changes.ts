@@ -4,7 +4,7 @@
  */
 
 import type { TrackedRoot } from '../sandbox/sandbox.ts';
-import { isDirectory, kindOf, type TreeEntry } from './file-tree.ts';
+import { isDirectory, isFile, isSymlink, kindOf, type TreeEntry } from './file-tree.ts';
 import { join, type OverlayView, type ViewDirectory, type ViewEntry } from './overlay-view.ts';
 import type { FileChange } from './store.ts';
 import { displayName } from './treefs-wire.ts';
@@ -15,6 +15,7 @@ export interface RootChange {
   readonly change: FileChange['change'];
   readonly before: ViewEntry | undefined;
   readonly after: ViewEntry | undefined;
+  readonly timeOnly?: boolean;
 }
 
 /** More entries than this are not listed one by one. */
@@ -56,6 +57,8 @@ export async function changesOfRoot(
     if (!a && !b) return;
     if (a && b && kindOf(a.meta) === kindOf(b.meta)) {
       if (!(await view.same(a, b))) changes.push({ path, change: 'changed', before: a, after: b });
+      else if (timeOf(a.meta) !== timeOf(b.meta))
+        changes.push({ path, change: 'changed', before: a, after: b, timeOnly: true });
       if (isDirectory(a.meta)) await walk(path, a, b);
       return;
     }
@@ -95,10 +98,19 @@ export function toFileChange(root: TrackedRoot, change: RootChange): FileChange 
     change: change.change,
     kind: entry ? kindOf(entry.meta) : 'other',
     sizeBytes: entry?.meta.size ?? 0,
+    ...(change.timeOnly ? { timeOnly: true } : {}),
   };
 }
 
-/** Equal as far as the upper goes; the base is only remembered and a mere time is no change. */
+/**
+ * When it was modified, where that says anything: of a directory it follows from what comes and goes in it, of a FIFO or a socket
+ * it means nothing.
+ */
+function timeOf(entry: TreeEntry): string {
+  return isFile(entry) || isSymlink(entry) ? `${entry.mtimeSec}.${entry.mtimeNsec}` : '';
+}
+
+/** Equal as far as the upper goes; the base is only remembered. */
 function unchanged(x: TreeEntry, y: TreeEntry): boolean {
   return (
     x.content === y.content &&
@@ -108,6 +120,8 @@ function unchanged(x: TreeEntry, y: TreeEntry): boolean {
     x.size === y.size &&
     x.xattrs === y.xattrs &&
     x.target === y.target &&
+    x.link === y.link &&
+    timeOf(x) === timeOf(y) &&
     x.rdevMajor === y.rdevMajor &&
     x.rdevMinor === y.rdevMinor
   );

@@ -2,8 +2,11 @@
  * The system-call filter of a sandbox, in the OCI form. What is denied here is either a way around the checks or of no use to an agent.
  */
 
-/** errno 38, "not there": programs fall back. io_uring can be neither watched nor dumped. */
-const absentCalls = ['io_uring_setup', 'io_uring_enter', 'io_uring_register'];
+/**
+ * errno 38, "not there": programs fall back. io_uring can be neither watched nor dumped; process_vm_writev changes a process
+ * that does not run, and nothing tells of it (debuggers have ptrace, which schedules whom it stops).
+ */
+const absentCalls = [...['io_uring_setup', 'io_uring_enter', 'io_uring_register'], 'process_vm_writev'];
 
 /** EPERM. Capabilities stop most of these already; the filter stands where a capability check alone would. */
 const forbiddenCalls = [

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { classOf, planCheckpoint, type ClassifyInput } from '../../../host-helper/inspector/classify.ts';
 import { carriedOver, mergeObservations } from '../../../host-helper/inspector/observation.ts';
 import type { LiveProcess, Observation } from '../../../host-helper/inspector/sentry.ts';
-import { processKey, runCountsOf, survivorsAmong } from '../../../host-helper/inspector/survivors.ts';
+import { processKey, survivorsAmong } from '../../../host-helper/inspector/survivors.ts';
 
 const quiet: Observation = {
   roots: [
@@ -17,6 +17,8 @@ const quiet: Observation = {
   forkCount: 0,
   live: [],
   dropped: 0,
+  nameless: 0,
+  reached: 0,
 };
 
 function live(pid: number, overrides: Partial<LiveProcess> = {}): LiveProcess {
@@ -30,6 +32,7 @@ function live(pid: number, overrides: Partial<LiveProcess> = {}): LiveProcess {
     runCount: 10n,
     sharedWritableMapping: false,
     traced: false,
+    stopped: false,
     ...overrides,
   };
 }
@@ -39,9 +42,10 @@ function input(overrides: Partial<ClassifyInput> = {}): ClassifyInput {
     observation: quiet,
     rootNames: ['workspace', 'home'],
     hintsComplete: true,
-    survivors: [],
-    versioned: undefined,
-    imageStillFits: true,
+    survivors: 0,
+    processChanges: [],
+    imageServes: false,
+    mapperRan: false,
     alsoUncertain: [],
     ...overrides,
   };
@@ -79,54 +83,40 @@ test('lost events are said, make every root dirty and raise the class', () => {
   assert.equal(classOf({ changedPaths: 0, processesChanged: false, uncertain: plan.uncertain }), 'files');
 });
 
-test('a writable shared mapping freezes, flushes and looks everywhere', () => {
-  const observation = { ...quiet, live: [live(1005, { sharedWritableMapping: true })] };
-  const plan = planCheckpoint(input({ observation }));
+test('a writable shared mapping whose owner ran freezes, flushes and looks everywhere', () => {
+  const plan = planCheckpoint(input({ mapperRan: true }));
   assert.deepEqual([plan.freeze, plan.sync, plan.dirtyRoots.size], [true, true, 2]);
 });
 
-test('a survivor without a process version is dumped', () => {
-  assert.equal(planCheckpoint(input({ survivors: [live(1005)] })).processes, 'dump');
+test('a survivor without an image is dumped', () => {
+  const plan = planCheckpoint(input({ survivors: 1, processChanges: ['node (pid 5) outlived the turn'] }));
+  assert.deepEqual([plan.processes, plan.freeze], ['dump', true]);
 });
 
-test('a survivor that did not run keeps the image it has', () => {
-  const survivors = [live(1005)];
-  assert.equal(planCheckpoint(input({ survivors, versioned: runCountsOf(survivors) })).processes, 'keep');
+test('survivors whose image serves keep it, and nothing stands still for them', () => {
+  const plan = planCheckpoint(input({ survivors: 2, imageServes: true }));
+  assert.deepEqual([plan.processes, plan.freeze, plan.processChanges.length], ['keep', false, 0]);
 });
 
-test('a survivor that ran is dumped again', () => {
-  const versioned = runCountsOf([live(1005)]);
-  assert.equal(
-    planCheckpoint(input({ survivors: [live(1005, { runCount: 11n })], versioned })).processes,
-    'dump',
-  );
+test('an image that cannot be restored beside the files of now is made anew, though no process changed', () => {
+  const plan = planCheckpoint(input({ survivors: 1, imageServes: false }));
+  assert.deepEqual([plan.processes, plan.processChanges], ['dump', []]);
 });
 
-test('a process that took over the pid of an older one is dumped', () => {
-  const versioned = runCountsOf([live(1005)]);
-  assert.equal(
-    planCheckpoint(input({ survivors: [live(1005, { startTicks: 9n })], versioned })).processes,
-    'dump',
-  );
-});
-
-test('one of two survivors that ended makes a new image', () => {
-  const versioned = runCountsOf([live(1005), live(1006)]);
-  assert.equal(planCheckpoint(input({ survivors: [live(1005)], versioned })).processes, 'dump');
-});
-
-test('an image whose open files have grown since is not kept', () => {
-  const survivors = [live(1005)];
-  const plan = planCheckpoint(input({ survivors, versioned: runCountsOf(survivors), imageStillFits: false }));
-  assert.equal(plan.processes, 'dump');
-});
-
-test('doubt about the turn dumps even a survivor that seems idle', () => {
-  const survivors = [live(1005)];
+test('doubt about the turn dumps even a survivor that seems idle, and counts it as changed', () => {
   const plan = planCheckpoint(
-    input({ survivors, versioned: runCountsOf(survivors), alsoUncertain: ['the helper was restarted'] }),
+    input({ survivors: 1, imageServes: true, alsoUncertain: ['the helper was restarted'] }),
   );
   assert.equal(plan.processes, 'dump');
+  assert.equal(plan.processChanges.length, 1);
+});
+
+test('lost events raise a turn with survivors to both kinds of change', () => {
+  const plan = planCheckpoint(
+    input({ survivors: 1, imageServes: true, observation: { ...quiet, dropped: 1 } }),
+  );
+  const processesChanged = plan.processChanges.length > 0;
+  assert.equal(classOf({ changedPaths: 0, processesChanged, uncertain: plan.uncertain }), 'full');
 });
 
 test('files and processes together make a full class', () => {

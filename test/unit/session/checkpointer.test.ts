@@ -18,6 +18,8 @@ function observed(dirty: readonly string[], dropped = 0): Observation {
     executedCount: 0,
     exits: [],
     forkCount: 0,
+    nameless: 0,
+    reached: 0,
     live: [],
     dropped,
   };

@@ -1,0 +1,75 @@
+/** The whole corpus: builds its programs, starts a helper, runs the suites beside each other, and sums up. */
+
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { HelperProcess } from '../../host-helper/demo/helper-process.ts';
+import type { Scenario, Step, Suite } from './corpus.ts';
+import { idOf } from './corpus.ts';
+import type { Verdict } from './judge.ts';
+import { runSuite, type RewindCheck } from './session-run.ts';
+import { fileSuites } from './turns-files.ts';
+import { nothingSuites } from './turns-nothing.ts';
+import { processSuites } from './turns-processes.ts';
+import { toolSuites } from './turns-tools.ts';
+
+const run = promisify(execFile);
+
+/** The longest first, so that none is left alone at the end. */
+export const suites: readonly Suite[] = [...processSuites, ...nothingSuites, ...fileSuites, ...toolSuites];
+
+export interface CorpusOptions {
+  readonly family?: string;
+  readonly only?: string;
+  /** Suites at the same time. */
+  readonly atOnce?: number;
+  readonly onVerdict?: (verdict: Verdict) => void;
+}
+
+export interface CorpusResult {
+  readonly verdicts: readonly Verdict[];
+  readonly rewinds: readonly RewindCheck[];
+  readonly tookMs: number;
+}
+
+/** Runs it. Needs root, clang, and all that a helper needs. Leaves nothing behind. */
+export async function runCorpus(options: CorpusOptions = {}): Promise<CorpusResult> {
+  const startedMs = performance.now();
+  // Not the system's temporary directory: a tmpfs cannot hold what overlayfs writes into uppers on every kernel.
+  const directory = await mkdtemp('/var/tmp/turntable-corpus-');
+  try {
+    const programs = { mutate: join(directory, 'mutate'), probe: join(directory, 'probe') };
+    await Promise.all([
+      compile(programs.mutate, ['mutate.c', 'survivor.c'], ['-static', '-lpthread']),
+      compile(programs.probe, ['probe.c', 'probe-tree.c', 'probe-processes.c'], []),
+    ]);
+    await using helper = await HelperProcess.up(join(directory, 'state'));
+    const bench = { client: helper.client, stateDirectory: helper.stateDirectory, directory, programs };
+    const wanted = (scenario: Scenario, step: Step): boolean =>
+      (options.family === undefined || scenario.family === options.family) &&
+      (options.only === undefined ||
+        idOf(scenario, step) === options.only ||
+        idOf(scenario, step).startsWith(`${options.only}/`));
+    const verdicts: Verdict[] = [];
+    const rewinds: RewindCheck[] = [];
+    const queue = [...suites];
+    const worker = async (): Promise<void> => {
+      for (let suite = queue.shift(); suite; suite = queue.shift()) {
+        const result = await runSuite(bench, suite, wanted, options.onVerdict ?? (() => {}));
+        verdicts.push(...result.verdicts);
+        rewinds.push(...result.rewinds);
+      }
+    };
+    await Promise.all(Array.from({ length: options.atOnce ?? 2 }, worker));
+    return { verdicts, rewinds, tookMs: performance.now() - startedMs };
+  } finally {
+    await rm(directory, { recursive: true, force: true });
+  }
+}
+
+async function compile(to: string, sources: readonly string[], more: readonly string[]): Promise<void> {
+  const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-D_GNU_SOURCE'];
+  const paths = sources.map((source) => join(import.meta.dirname, source));
+  await run('clang', [...flags, '-o', to, ...paths, ...more]);
+}
