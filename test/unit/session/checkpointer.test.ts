@@ -20,6 +20,8 @@ function observed(dirty: readonly string[], dropped = 0): Observation {
     forkCount: 0,
     live: [],
     dropped,
+    nameless: 0,
+    reached: 0,
   };
 }
 
