@@ -43,14 +43,18 @@ export function noneRan(before: Prints | undefined, now: Prints): boolean {
 /** Why processes are not as they were, in words; empty when nothing of them has changed. */
 export function changesSince(before: Prints | undefined, now: Prints, meanwhile: Meanwhile): string[] {
   const reasons: string[] = [];
+  const unknown: string[] = [];
   for (const [key, print] of now) {
     const old = before?.get(key);
     if (!old) reasons.push(`${print.name} outlived the turn`);
     else if (old.runCount !== print.runCount) reasons.push(`${print.name} ran`);
-    else reasons.push(...reached(print, old, meanwhile));
+    else if (print.state && old.state)
+      reasons.push(...reached(print.name, print.state, old.state, meanwhile));
+    else unknown.push(`${print.name} could not be looked at`);
   }
   for (const [key, print] of before ?? []) if (!now.has(key)) reasons.push(`${print.name} has ended`);
-  return reasons;
+  // Where another reason is there already nobody has looked, because it would change nothing.
+  return reasons.length > 0 ? reasons : unknown;
 }
 
 /** Whether an image made when the processes were `version` still serves for them as they are now. */
@@ -61,16 +65,14 @@ export function stillDescribes(version: Prints | undefined, now: Prints, meanwhi
 }
 
 /** What may have been done to a process that did not run. */
-function reached(now: ProcessPrint, old: ProcessPrint, meanwhile: Meanwhile): string[] {
-  const { name } = now;
-  if (!now.state || !old.state) return [`${name} could not be looked at`];
+function reached(name: string, now: ProcessState, old: ProcessState, meanwhile: Meanwhile): string[] {
   const reasons: string[] = [];
-  if (now.state.own !== old.state.own)
+  if (now.own !== old.own)
     reasons.push(
       `something that others can change of ${name} has changed (signals, descriptors, limits, shared memory)`,
     );
-  if (now.state.uncertain) reasons.push(`others may have changed what ${name} shares with them`);
-  if (now.state.holdsDeleted && meanwhile.nameless > 0)
+  if (now.uncertain) reasons.push(`others may have changed what ${name} shares with them`);
+  if (now.holdsDeleted && meanwhile.nameless > 0)
     reasons.push(`a deleted file that ${name} holds may have been written to`);
   if (meanwhile.reached > 0) reasons.push(`memory was written through /proc, perhaps that of ${name}`);
   return reasons;

@@ -1,6 +1,6 @@
 /**
  * The corpus from the command line, as root:
- *   node test/corpus/main.ts [--json] [--family NAME] [--only ID] [--at-once N] [--verbose]
+ *   node test/corpus/main.ts [--json] [--family NAME] [--only ID] [--suite NAME] [--at-once N] [--verbose]
  * Prints a table by family; with --json the last line is the summary as JSON. Exit code 0 when nothing was missed.
  */
 
@@ -13,14 +13,21 @@ const { values } = parseArgs({
     json: { type: 'boolean', default: false },
     family: { type: 'string' },
     only: { type: 'string' },
+    suite: { type: 'string' },
     'at-once': { type: 'string', default: '2' },
     verbose: { type: 'boolean', default: false },
   },
 });
 
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM'] as const)
+  process.once(signal, () => stop.abort(new Error(`stopped by ${signal}`)));
+
 const result = await runCorpus({
+  signal: stop.signal,
   ...(values.family === undefined ? {} : { family: values.family }),
   ...(values.only === undefined ? {} : { only: values.only }),
+  ...(values.suite === undefined ? {} : { suite: values.suite }),
   atOnce: Math.max(1, Number.parseInt(values['at-once'], 10) || 1),
   onVerdict: (verdict) => {
     if (values.verbose)

@@ -42,6 +42,8 @@ export interface Difference {
   readonly paths: readonly string[];
   /** In words: `started 12:345`, `ended …`, `12:345 memory`. */
   readonly processes: readonly string[];
+  /** All names of the file at a path, where it has several. */
+  namesOf(path: string): readonly string[];
 }
 
 /** Small roots are walked whole; of the host's own directories only what the upper mentions can differ. */
@@ -130,7 +132,11 @@ export function difference(before: State, after: State): Difference {
   for (const who of before.processes.keys()) if (!after.processes.has(who)) processes.push(`ended ${who}`);
   const label =
     processes.length > 0 ? (paths.length > 0 ? 'full' : 'processes') : paths.length > 0 ? 'files' : 'nothing';
-  return { label, paths: paths.sort(), processes };
+  const namesOf = (path: string): string[] => {
+    const state = after.files.get(path) ?? before.files.get(path) ?? '-';
+    return state.slice(state.lastIndexOf(' ') + 1).split(':');
+  };
+  return { label, paths: paths.sort(), processes, namesOf };
 }
 
 /** The last field of a state is an inode number where there are several names: replaced by the names themselves. */

@@ -22,8 +22,12 @@ export const suites: readonly Suite[] = [...processSuites, ...nothingSuites, ...
 export interface CorpusOptions {
   readonly family?: string;
   readonly only?: string;
+  /** Suites whose name begins so. */
+  readonly suite?: string;
   /** Suites at the same time. */
   readonly atOnce?: number;
+  /** Stops after the turn that runs now, and tidies up. */
+  readonly signal?: AbortSignal;
   readonly onVerdict?: (verdict: Verdict) => void;
 }
 
@@ -45,6 +49,7 @@ export async function runCorpus(options: CorpusOptions = {}): Promise<CorpusResu
       compile(programs.probe, ['probe.c', 'probe-tree.c', 'probe-processes.c'], []),
     ]);
     await using helper = await HelperProcess.up(join(directory, 'state'));
+    options.signal?.throwIfAborted();
     const bench = { client: helper.client, stateDirectory: helper.stateDirectory, directory, programs };
     const wanted = (scenario: Scenario, step: Step): boolean =>
       (options.family === undefined || scenario.family === options.family) &&
@@ -53,15 +58,22 @@ export async function runCorpus(options: CorpusOptions = {}): Promise<CorpusResu
         idOf(scenario, step).startsWith(`${options.only}/`));
     const verdicts: Verdict[] = [];
     const rewinds: RewindCheck[] = [];
-    const queue = [...suites];
+    const queue = suites.filter((suite) => suite.name.startsWith(options.suite ?? ''));
     const worker = async (): Promise<void> => {
       for (let suite = queue.shift(); suite; suite = queue.shift()) {
-        const result = await runSuite(bench, suite, wanted, options.onVerdict ?? (() => {}));
+        options.signal?.throwIfAborted();
+        const result = await runSuite(bench, suite, wanted, (verdict) => {
+          options.onVerdict?.(verdict);
+          options.signal?.throwIfAborted();
+        });
         verdicts.push(...result.verdicts);
         rewinds.push(...result.rewinds);
       }
     };
-    await Promise.all(Array.from({ length: options.atOnce ?? 2 }, worker));
+    const workers = Array.from({ length: options.atOnce ?? 2 }, worker);
+    // All have ended before the helper goes down, also when one has failed.
+    await Promise.allSettled(workers);
+    await Promise.all(workers);
     return { verdicts, rewinds, tookMs: performance.now() - startedMs };
   } finally {
     await rm(directory, { recursive: true, force: true });
