@@ -22,8 +22,6 @@ function observed(dirty: readonly string[], dropped = 0): Observation {
     reached: 0,
     live: [],
     dropped,
-    nameless: 0,
-    reached: 0,
   };
 }
 
