@@ -538,13 +538,10 @@ export class Checkpointer {
       this.#imageBytes = dumped.imageBytes;
       wrote(dumped.imageBytes);
       // The survivors come to rest while the image is made durable. Both are waited for: a failed one is discarded as a whole.
-      const [counted, keeping] = await Promise.allSettled([
-        this.#settledCounts(request, frozen),
-        images.keep(staged),
-      ]);
-      if (counted.status === 'rejected') throw counted.reason;
-      if (keeping.status === 'rejected') throw keeping.reason;
-      const [counts, kept] = [counted.value, keeping.value];
+      const counting = this.#settledCounts(request, frozen);
+      const keeping = images.keep(staged);
+      await Promise.allSettled([counting, keeping]);
+      const [counts, kept] = [await counting, await keeping];
       this.#processes = {
         image: kept.image,
         turn: request.turn.id,

@@ -37,7 +37,7 @@ exec timeout ${waitLimitSeconds} sh -c '${wait}' ${quote(places.reached)} ${quot
   // A CRIU that outlived its helper may be starting the old one just now, and what is being executed cannot be written to.
   await writeFile(`${places.script}.new`, text, { mode: 0o700 });
   await rename(`${places.script}.new`, places.script);
-  for (const path of [places.reached, places.answer]) await makeFifo(path);
+  await makeFifos(places.reached, places.answer);
 }
 
 /** Lets a script go that waits for a helper that died; its dump fails. */
@@ -57,7 +57,7 @@ export async function dumpThroughGate(
   atGate: () => Promise<void>,
 ): Promise<void> {
   // Fresh, so that no word of an earlier dump waits in them.
-  for (const path of [places.reached, places.answer]) await makeFifo(path);
+  await makeFifos(places.reached, places.answer);
   const both = constants.O_RDWR | constants.O_NONBLOCK;
   const answer = await open(places.answer, both);
   // A bare descriptor: the socket owns it, and a file handle would close it a second time.
@@ -95,9 +95,9 @@ export async function dumpThroughGate(
   }
 }
 
-async function makeFifo(path: string): Promise<void> {
-  await rm(path, { force: true });
-  await runCommand('mkfifo', ['-m', '600', path]);
+async function makeFifos(...paths: string[]): Promise<void> {
+  await Promise.all(paths.map((path) => rm(path, { force: true })));
+  await runCommand('mkfifo', ['-m', '600', ...paths]);
 }
 
 function quote(path: string): string {
