@@ -21,7 +21,7 @@ export interface ColocationOptions {
   readonly realAgents?: number;
   /** Model waits (log-normal: median 10 s, 90 % within 46 s) are multiplied by this. Tool calls are not: below 1 the machine has more to do than it would. */
   readonly timeScale: number;
-  /** How long the sandboxes work in each of the three phases. Default: five mean waits. */
+  /** How long the sandboxes work in each of the three phases. Default: five mean waits, three where there are few sandboxes. */
   readonly windowMs?: number;
   readonly say: (line: string) => void;
 }
@@ -73,7 +73,7 @@ const meanWaitMs = 18_000;
 export async function measureColocation(options: ColocationOptions): Promise<Colocation> {
   const { directory, sandboxes, timeScale, say } = options;
   const realAgents = options.realAgents ?? Math.floor(sandboxes / 8);
-  const windowMs = options.windowMs ?? 5 * meanWaitMs * timeScale;
+  const windowMs = options.windowMs ?? (sandboxes > 8 ? 5 : 3) * meanWaitMs * timeScale;
   const phase = async (name: string, env: Readonly<Record<string, string>>): Promise<PhaseSeen> => {
     say(`${sandboxes} sandboxes (${realAgents} with pi) for ${Math.round(windowMs / 1000)} s, ${name} …`);
     return runPhase({

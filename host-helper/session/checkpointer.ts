@@ -669,13 +669,10 @@ export class Checkpointer {
       this.#imageBytes = dumped.imageBytes;
       wrote(dumped.imageBytes);
       // The survivors come to rest while the image is made durable. Both are waited for: a failed one is discarded as a whole.
-      const [settled, keeping] = await Promise.allSettled([
-        this.#settled(request, frozen),
-        images.keep(staged),
-      ]);
-      if (settled.status === 'rejected') throw settled.reason as unknown;
-      if (keeping.status === 'rejected') throw keeping.reason as unknown;
-      const [prints, kept] = [settled.value, keeping.value];
+      const settling = this.#settled(request, frozen);
+      const keeping = images.keep(staged);
+      await Promise.allSettled([settling, keeping]);
+      const [prints, kept] = [await settling, await keeping];
       this.#processes = {
         image: kept.image,
         turn: request.turn.id,

@@ -185,7 +185,7 @@ test(
       rows: 30,
     });
     screen = Buffer.from(backlog, 'base64').toString() + screen;
-    for (let tries = 0; tries < 600 && !screen.includes('$0.0'); tries += 1) await sleep(50);
+    for (let tries = 0; tries < 600 && !screen.includes('/200k'); tries += 1) await sleep(50);
     await client.request('terminal/input', {
       sessionId: work.session,
       data: Buffer.from('Work.\r').toString('base64'),
