@@ -16,6 +16,7 @@ import { removeHiddenLayers } from './sandbox/oci/roots.ts';
 import { takeProcessLock } from './server/process-lock.ts';
 import { createServer, type HelperServer } from './server/server.ts';
 import { createStateFeed } from './server/state-feed.ts';
+import { checkpointPolicyFrom } from './session/checkpoint-policy.ts';
 import { createHandlers } from './session/handlers.ts';
 import type { SessionParts } from './session/parts.ts';
 import { SessionRegistry } from './session/registry.ts';
@@ -55,6 +56,7 @@ export interface Helper {
 /** Starts everything; throws with everything down again. */
 export async function startHelper(options: HelperOptions): Promise<Helper> {
   const { logger, stateDirectory } = options;
+  const checkpoints = checkpointPolicyFrom(options.env);
   await mkdir(stateDirectory, { recursive: true, mode: 0o750 });
   await using cleanup = new AsyncDisposableStack();
   // Before anything is opened or recovered: a second helper must not touch what the first one is using.
@@ -104,6 +106,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     authority,
     sentry: () => keeper.current,
     noDump: () => probe.dump,
+    checkpoints,
     profiles: agentProfiles,
     agents: options.agents,
     upstream: (name, env) => Promise.resolve(upstreamByName(name, { ...options.env, ...env }, model.url)),

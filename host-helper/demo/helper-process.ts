@@ -48,8 +48,12 @@ export class HelperProcess implements AsyncDisposable {
     this.client = client;
   }
 
-  static async up(stateDirectory: string): Promise<HelperProcess> {
-    const result = await turntable(['up', '--state-dir', stateDirectory]);
+  /** `env` is added to the variables of the helper, too. */
+  static async up(
+    stateDirectory: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<HelperProcess> {
+    const result = await turntable(['up', '--state-dir', stateDirectory], env);
     if (result.code !== 0)
       throw new Error(`The helper did not start:\n${result.stderr.trim() || result.stdout.trim()}`);
     return new HelperProcess(

@@ -20,8 +20,10 @@ export type ScriptedFault = 'error' | 'reset' | 'cut' | 'silence';
 
 export interface ScriptedModelOptions {
   readonly scripts: readonly Script[];
-  /** How long it "thinks" before the first byte of a main-loop reply. */
-  readonly thinkMs?: number;
+  /** How long it "thinks" before the first byte of a main-loop reply, always or by how many tool calls the history holds. */
+  readonly thinkMs?: number | ((callsTaken: number) => number);
+  /** Awaited when a main-loop request has come, before the thinking: the agent stands still meanwhile. */
+  readonly onRequest?: (callsTaken: number) => Promise<void>;
   /** 0 picks a free port. Always on 127.0.0.1. */
   readonly port?: number;
   /** Asked for every main-loop request (numbered from 1, retries too). */
@@ -98,7 +100,10 @@ async function answer(
     response.destroy();
     return;
   }
-  await pause(options.thinkMs ?? 400, response);
+  const callsTaken = wire.messages.reduce((sum, message) => sum + message.calls.length, 0);
+  await options.onRequest?.(callsTaken);
+  const { thinkMs = 400 } = options;
+  await pause(typeof thinkMs === 'number' ? thinkMs : thinkMs(callsTaken), response);
   if (fault === 'error') {
     response.writeHead(500, { 'content-type': 'application/json' });
     response.end(errorBody(format, 500, 'the scripted model was told to fail'));

@@ -80,6 +80,8 @@ export const checkpointSchema = z.object({
   reused: z.boolean(),
   hasProcesses: z.boolean(),
   bytesStored: z.number(),
+  /** What was written to make it, before what the store had already was left out of the processes. Absent in older records. */
+  bytesWritten: z.number().optional(),
   /** Milliseconds: deciding the class, capturing files, dumping processes. */
   inspectMs: z.number(),
   filesMs: z.number(),

@@ -25,6 +25,7 @@ import { TurntableError } from '../protocol/errors.ts';
 import type { Checkpoint, EffectClass, ReachedHost, Turn } from '../protocol/state.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
 import type { CaptureResult, CheckpointRecord, FileChange, FileVersionId, Store } from '../store/store.ts';
+import { planUnder, type CheckpointPolicy } from './checkpoint-policy.ts';
 import { newId } from './ids.ts';
 import type { Position } from './session-record.ts';
 
@@ -66,6 +67,7 @@ export interface CheckpointerParts {
   /** Why processes cannot be dumped on this host; undefined when they can. */
   readonly noDump: () => string | undefined;
   readonly isAgentState: (path: string) => boolean;
+  readonly policy: CheckpointPolicy;
   readonly logger: Logger;
 }
 
@@ -88,7 +90,7 @@ export interface Closed {
 
 interface Work {
   readonly captured: CaptureResult | undefined;
-  readonly image: { readonly id: string; readonly bytes: number } | undefined;
+  readonly image: { readonly id: string; readonly bytes: number; readonly dumpedBytes: number } | undefined;
   readonly filesMs: number;
   readonly processesMs: number;
   readonly degraded: string | undefined;
@@ -205,6 +207,8 @@ export class Checkpointer {
     const hinted = plan.dirtyRoots;
     this.#closed += 1;
     if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
+    // The first checkpoint is what everything else is a change of, under every policy.
+    if (request.turn.kind !== 'start') plan = planUnder(this.#parts.policy, plan, rootNames);
     const portsByPid = await listeningPorts(survivors.map((process) => process.pid));
     const inspectMs = performance.now() - startedMs;
 
@@ -253,6 +257,7 @@ export class Checkpointer {
       reused: effectClass === 'none',
       hasProcesses: image !== undefined,
       bytesStored: (work.captured?.bytesStored ?? 0) + (work.image?.bytes ?? 0),
+      bytesWritten: (work.captured?.bytesStored ?? 0) + (work.image?.dumpedBytes ?? 0),
       inspectMs,
       filesMs: work.filesMs,
       processesMs: work.processesMs,
@@ -470,7 +475,7 @@ export class Checkpointer {
       let files: OpenFile[] = [];
       let filesMs = 0;
       const startedMs = performance.now();
-      await sandbox.dump(staged, async () => {
+      const dumped = await sandbox.dump(staged, async () => {
         const filesStartedMs = performance.now();
         frozen = await this.#observe(watch);
         files = await openFiles(frozen.live.map((process) => process.pid));
@@ -495,7 +500,7 @@ export class Checkpointer {
       };
       return {
         captured,
-        image: { id: kept.image, bytes: kept.bytesStored },
+        image: { id: kept.image, bytes: kept.bytesStored, dumpedBytes: dumped.imageBytes },
         filesMs,
         processesMs: performance.now() - startedMs - filesMs,
         degraded: undefined,

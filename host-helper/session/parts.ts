@@ -13,6 +13,7 @@ import type { RootState } from '../protocol/state.ts';
 import type { SandboxBackend } from '../sandbox/sandbox.ts';
 import type { Store } from '../store/store.ts';
 import type { Upstream } from '../turns/model-endpoint.ts';
+import type { CheckpointPolicy } from './checkpoint-policy.ts';
 
 export interface SessionParts {
   readonly stateDirectory: string;
@@ -22,6 +23,8 @@ export interface SessionParts {
   readonly authority: Authority;
   readonly sentry: () => Sentry | undefined;
   readonly noDump: () => string | undefined;
+  /** `effects`, but for measurements. */
+  readonly checkpoints: CheckpointPolicy;
   readonly profiles: ReadonlyMap<string, AgentProfile>;
   /** Where agents and their runtime lie on the host; mounted read-only into sandboxes at the same paths. */
   readonly agents: {

@@ -11,6 +11,7 @@ import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import type { ExecAsk, Sentry } from '../inspector/sentry.ts';
 import { keyNames } from '../turns/upstreams.ts';
 import { branch } from './branch.ts';
+import { degradedBy } from './checkpoint-policy.ts';
 import { newId } from './ids.ts';
 import type { SessionParts } from './parts.ts';
 import { SessionRuntime } from './runtime.ts';
@@ -309,6 +310,7 @@ export class SessionRegistry {
     const noDump = this.#parts.noDump();
     const hints = this.#parts.sentry()?.features;
     return [
+      ...degradedBy(this.#parts.checkpoints),
       ...(noDump === undefined ? [] : [`files only: ${noDump}`]),
       ...(hints && hints.hints !== 'complete' ? [`every turn is scanned: ${hints.hintsDetail}`] : []),
     ];

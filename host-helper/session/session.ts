@@ -80,6 +80,7 @@ export class Session {
       sentry: parts.sentry,
       noDump: parts.noDump,
       isAgentState: this.isAgentState,
+      policy: parts.checkpoints,
       logger: this.logger,
     });
     this.agent = profile

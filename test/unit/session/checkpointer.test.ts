@@ -53,6 +53,7 @@ function bench() {
     engine: createEngine({ logger: silentLogger }),
     sentry: () => sentry,
     noDump: () => undefined,
+    policy: 'effects',
     isAgentState: () => false,
     logger: silentLogger,
   });
