@@ -67,7 +67,11 @@ try {
     `rewind ${sample.rewindMs} ms, branch ${sample.branchMs} ms${sample.withProcesses ? ', processes included' : ' (files only)'}`,
   );
   say('inspector overhead …');
-  const overhead = await measureOverhead(directory, join(productRoot, 'dist', 'bin', 'sentry'), values.quick ? 3 : 9);
+  const overhead = await measureOverhead(
+    directory,
+    join(productRoot, 'dist', 'bin', 'sentry'),
+    values.quick ? 3 : 9,
+  );
   print(
     ['work', 'watched / not', 'not watched ms'],
     Object.entries(overhead).map(([work, row]) => [work, row.ratio, row.baseMs]),
