@@ -37,7 +37,9 @@ export function degradedBy(policy: CheckpointPolicy): string[] {
     conversation: 'only the conversation is kept',
     off: 'turns are not checkpointed and cannot be restored',
   }[policy];
-  return [`${what}: the helper was started with ${checkpointVariable}=${policy}, which is for measurements only.`];
+  return [
+    `${what}: the helper was started with ${checkpointVariable}=${policy}, which is for measurements only.`,
+  ];
 }
 
 /** The plan that the effects ask for, as the policy has it. Throws `checkpointFailed` under `off`. */

@@ -16,7 +16,7 @@ import { newId } from './ids.ts';
 import type { SessionParts } from './parts.ts';
 import { SessionRuntime } from './runtime.ts';
 import { letAgentGoOn, restoreSandbox, wasAtWork } from './restore-session.ts';
-import { lastRestorable, versionAt } from './rewind.ts';
+import { lastWhole, versionAt } from './rewind.ts';
 import { sessionRecordSchema, type SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
 
@@ -133,16 +133,19 @@ export class SessionRegistry {
       if (!session.hasRuntime) await session.createRuntime('adopt');
       await session.runtime.sandbox.stop();
       await session.keepWhatIsThere('found when the session was started again');
-      const record = lastRestorable(session);
-      session.beginRestore({ safetyTurn: record.turn, target: record.turn });
+      const { record, cutShort } = lastWhole(session);
+      session.beginRestore({ safetyTurn: cutShort?.id ?? record.turn, target: record.turn });
       await session.runtime.sandbox.prepareUppers();
       const restored = await restoreSandbox(session, record);
       session.setHead(record.turn);
       session.restoredWhole();
       session.setStatus('running');
+      const { asked } = session.record;
+      // It ended before any checkpoint knew what the agent had been told: it is told again.
+      const told = prompt ?? (asked?.turn === record.turn ? asked.prompt : undefined);
       await letAgentGoOn(session, record, restored, {
-        resume: prompt !== undefined || wasAtWork(session.turns.get(record.turn)),
-        prompt,
+        resume: told !== undefined || wasAtWork(session.turns.get(record.turn)),
+        prompt: told,
       });
     });
   }

@@ -187,16 +187,24 @@ export class Session {
   }
 
   async startAgent(prompt: string | undefined): Promise<void> {
+    this.#asked(prompt);
     await this.#launchAgent((agent) => agent.start(this.runtime.sandbox, prompt));
   }
 
   /** Goes on from the transcript, as a new process. */
   async resumeAgent(prompt: string | undefined): Promise<void> {
     const fresh = this.turns.all.every((turn) => turn.kind !== 'agent');
+    this.#asked(prompt);
     // An agent that was never asked anything has no transcript to resume from.
     await this.#launchAgent((agent) =>
       fresh ? agent.start(this.runtime.sandbox, prompt) : agent.resume(this.runtime.sandbox, prompt),
     );
+  }
+
+  #asked(prompt: string | undefined): void {
+    const { asked, ...record } = this.#record;
+    if (asked === undefined && prompt === undefined) return;
+    this.#save({ ...record, ...(prompt === undefined ? {} : { asked: { prompt, turn: record.head } }) });
   }
 
   async #launchAgent(launch: (agent: AgentRunner) => Promise<void>): Promise<void> {
@@ -352,6 +360,8 @@ export class Session {
         urgent,
         alsoUncertain: uncertain,
       });
+      // From here on a transcript that can be restored knows what the agent was told.
+      if (open.kind === 'agent') this.#asked(undefined);
       return this.publish(closed);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -590,7 +600,7 @@ export class Session {
       await this.keepOpenTurn();
       this.setStatus(
         'failed',
-        `${detail} \`turntable session resume ${this.id}\` starts it again at turn ${this.#record.head}.`,
+        `${detail} \`turntable session resume ${this.id}\` starts it again at its last whole checkpoint.`,
       );
     });
   }
