@@ -12,7 +12,8 @@ import { differences, killSandbox, observe, type SandboxState } from './state-or
 import { TaskRun } from './task-run.ts';
 import { promptOf, type WorkloadTask } from './workloads/task.ts';
 
-const settledMs = 30_000;
+/** Generous: a machine may be busy, and giving up early would look like a failed recovery. */
+const settledMs = 120_000;
 /** Of the turn that is hit: its thinking and its tool call take about so long. */
 const instantWithinMs = 600;
 const thinkMs = 250;
@@ -57,6 +58,16 @@ export async function killAndRestore(request: KillRequest): Promise<{ run: KillR
   const compared = new Set<number>();
   let back: string | undefined;
   const due = Promise.withResolvers<void>();
+  const compare = async (callsTaken: number, sessionId: string): Promise<void> => {
+    // A probe knocks at servers: not while they stand still for their checkpoint.
+    await untilOpen(host.watched, sessionId);
+    const { stateDirectory } = host.helper;
+    const state = await observe({ stateDirectory, sessionId, workspace, probes: task.probes });
+    const expected = faultFree.get(callsTaken);
+    const differs = expected ? differences(expected, state) : [`no state is known after ${callsTaken} calls`];
+    notes.push(...differs.slice(0, 4).map((each) => `after call ${callsTaken}: ${each}`));
+    compared.add(callsTaken);
+  };
   await using run = await TaskRun.start(host.helper, {
     task,
     workspace,
@@ -66,16 +77,10 @@ export async function killAndRestore(request: KillRequest): Promise<{ run: KillR
         if (callsTaken === step - 1) setTimeout(() => due.resolve(), instantMs);
         return;
       }
-      // A probe knocks at servers: not while they stand still for their checkpoint.
-      await untilOpen(host.watched, back);
-      const { stateDirectory } = host.helper;
-      const state = await observe({ stateDirectory, sessionId: back, workspace, probes: task.probes });
-      const expected = faultFree.get(callsTaken);
-      const differs = expected
-        ? differences(expected, state)
-        : [`no state is known after ${callsTaken} calls`];
-      notes.push(...differs.slice(0, 4).map((each) => `after call ${callsTaken}: ${each}`));
-      compared.add(callsTaken);
+      // Whatever goes wrong here must be told: to the agent it would look like a broken model.
+      await compare(callsTaken, back).catch((error: unknown) => {
+        notes.push(`after call ${callsTaken}: not compared: ${String(error)}`);
+      });
     },
   });
   await Promise.race([due.promise, sleep(settledMs)]);
@@ -99,7 +104,9 @@ export async function killAndRestore(request: KillRequest): Promise<{ run: KillR
       notes.push(...branch.notes);
     } else await host.helper.client.request('session/resume', { sessionId });
     const restoreMs = performance.now() - startedMs;
-    await run.finished(host.watched, sessionId);
+    const ended = await run.finished(host.watched, sessionId);
+    if (ended.agent.status !== 'finished')
+      notes.push(`the agent ${ended.agent.status}: ${ended.agent.detail ?? ''}`);
     const checked = await run.checked(sessionId);
     if (!checked.done) notes.push(`the check failed: ${checked.words.slice(0, 300)}`);
     const equal = notes.every((note) => !note.startsWith('after call'));
