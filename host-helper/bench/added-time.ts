@@ -108,7 +108,7 @@ async function timedRun(
     },
   });
   const startedMs = await first.promise;
-  await watched.until(`the agent of ${task.name} to end`, 300_000, (state) => {
+  await watched.until(`the agent of ${task.name} to end`, 900_000, (state) => {
     const status = state.sessions[run.sessionId]?.agent.status;
     return status === 'finished' || status === 'failed' ? true : undefined;
   });

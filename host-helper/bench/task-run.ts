@@ -6,7 +6,8 @@ import { startScriptedModel, type ScriptedModel } from '../demo/scripted-model.t
 import type { SessionState, Turn } from '../protocol/state.ts';
 import { promptOf, scriptOf, type WorkloadTask } from './workloads/task.ts';
 
-const runTimeoutMs = 180_000;
+/** Generous: a busy machine is slow, not wrong. */
+const runTimeoutMs = 900_000;
 
 export interface TaskRunOptions {
   readonly task: WorkloadTask;
