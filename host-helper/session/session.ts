@@ -15,6 +15,7 @@ import { TurnLog } from './turn-log.ts';
 import { agentStatePredicate } from '../agents/profile.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
+import { lineOf } from '../protocol/reducer.ts';
 import type { AgentState, Conversation, ReachedHost, SessionState, Turn } from '../protocol/state.ts';
 import { keyNames } from '../turns/upstreams.ts';
 import type { MainLoopRequest, ModelEndpointHooks } from '../turns/model-endpoint.ts';
@@ -193,7 +194,9 @@ export class Session {
 
   /** Goes on from the transcript, as a new process. */
   async resumeAgent(prompt: string | undefined): Promise<void> {
-    const fresh = this.turns.all.every((turn) => turn.kind !== 'agent');
+    // Turns set aside do not count: what they wrote is not in this transcript.
+    const line = lineOf({ turns: this.turns.all }, this.#record.head);
+    const fresh = line.every((turn) => turn.kind !== 'agent');
     this.#asked(prompt);
     // An agent that was never asked anything has no transcript to resume from.
     await this.#launchAgent((agent) =>
