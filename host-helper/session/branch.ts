@@ -24,10 +24,11 @@ export async function branch(
   const { parts } = origin;
   // Refuses early, before anything is made.
   checkpointOf(origin, request.turn);
+  const { asked: _notHere, ...record } = origin.record;
   const session = new Session(
     parts,
     {
-      ...origin.record,
+      ...record,
       id: newId('s'),
       title:
         request.title ??

@@ -417,7 +417,12 @@ export class Checkpointer {
         fileVersion: captured.version,
         processImage: processesOf?.processImage,
         position:
-          processesOf?.position ?? JSON.stringify({ furniture: [], survivors: [] } satisfies Position),
+          processesOf?.position ??
+          JSON.stringify({
+            furniture: [],
+            survivors: [],
+            ...(reason === undefined ? {} : { interrupted: true }),
+          } satisfies Position),
         createdAt: Date.now(),
       },
     };

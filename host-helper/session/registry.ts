@@ -19,7 +19,7 @@ import { SessionImport } from './import-session.ts';
 import type { SessionParts } from './parts.ts';
 import { SessionRuntime } from './runtime.ts';
 import { letAgentGoOn, restoreSandbox, wasAtWork, type OpenImages } from './restore-session.ts';
-import { lastRestorable, versionAt } from './rewind.ts';
+import { lastWhole, versionAt } from './rewind.ts';
 import { sessionRecordSchema, type SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
 
@@ -194,8 +194,8 @@ export class SessionRegistry {
       await session.runtime.sandbox.stop();
       await session.keepWhatIsThere('found when the session was started again');
       crashPoint('resume:kept');
-      const record = lastRestorable(session);
-      session.beginRestore({ safetyTurn: record.turn, target: record.turn });
+      const { record, cutShort } = lastWhole(session);
+      session.beginRestore({ safetyTurn: cutShort?.id ?? record.turn, target: record.turn });
       crashPoint('resume:noted');
       await session.runtime.sandbox.prepareUppers();
       const restored = await restoreSandbox(session, record);
@@ -204,9 +204,12 @@ export class SessionRegistry {
       crashPoint('resume:moved');
       session.restoredWhole();
       session.setStatus('running');
+      const { asked } = session.record;
+      // It ended before any checkpoint knew what the agent had been told: it is told again.
+      const told = prompt ?? (asked?.turn === record.turn ? asked.prompt : undefined);
       await letAgentGoOn(session, record, restored, {
-        resume: prompt !== undefined || wasAtWork(session.turns.get(record.turn)),
-        prompt,
+        resume: told !== undefined || wasAtWork(session.turns.get(record.turn)),
+        prompt: told,
       });
     });
   }

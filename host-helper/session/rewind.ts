@@ -37,6 +37,23 @@ export function lastRestorable(session: Session): CheckpointRecord {
   return checkpointOf(session, turn?.id ?? session.record.head);
 }
 
+/**
+ * Where a session whose sandbox ended goes on. An agent takes a turn that was cut short again, so half of it must not be there,
+ * and its processes must: that turn stays in the tree, and the one before it is restored. A command is not run again; what it had
+ * done stays.
+ */
+export function lastWhole(session: Session): { record: CheckpointRecord; cutShort: Turn | undefined } {
+  const record = lastRestorable(session);
+  const turn = session.turns.get(record.turn);
+  const cut = turn.kind === 'agent' && turn.parent !== null && positionOf(record).interrupted === true;
+  if (!cut) return { record, cutShort: undefined };
+  const line = lineOf({ turns: session.turns.all }, turn.parent ?? 0);
+  const before = line.findLast((each) => each.checkpoint?.restorable === true);
+  return before
+    ? { record: checkpointOf(session, before.id), cutShort: turn }
+    : { record, cutShort: undefined };
+}
+
 /** The version the session's folders last were known to hold; undefined when nothing of it was captured yet. */
 export function versionAt(session: Session): FileVersionId | undefined {
   const line = lineOf({ turns: session.turns.all }, session.record.head);

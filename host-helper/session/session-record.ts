@@ -24,6 +24,8 @@ export const sessionRecordSchema = z.object({
   degraded: z.array(z.string()),
   /** Processes that lived before the first turn (keys of survivors.ts): furniture. */
   furniture: z.array(z.string()),
+  /** What the agent was last told, and the head then: until a turn after it has a checkpoint, no transcript knows of it. */
+  asked: z.object({ prompt: z.string(), turn: z.number() }).optional(),
   /** The supervisor's tag of the agent, while it runs. */
   agentTag: z.number().optional(),
 });
@@ -37,6 +39,8 @@ export const positionSchema = z.object({
   agentTag: z.number().optional(),
   /** Pids in the sandbox that were the agent's own furniture, not survivors. */
   furniture: z.array(z.number()),
+  /** The sandbox ended in the middle of the turn: the files are half of it, and the agent will take it again. */
+  interrupted: z.boolean().optional(),
   /** What was alive, for previews. */
   survivors: z.array(
     z.object({

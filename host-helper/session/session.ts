@@ -17,6 +17,7 @@ import { agentStatePredicate } from '../agents/profile.ts';
 import { crashPoint } from '../crash-point.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
+import { lineOf } from '../protocol/reducer.ts';
 import type { AgentState, Conversation, ReachedHost, SessionState, Turn } from '../protocol/state.ts';
 import { keyNames } from '../turns/upstreams.ts';
 import type { MainLoopRequest, ModelEndpointHooks } from '../turns/model-endpoint.ts';
@@ -197,16 +198,26 @@ export class Session {
   }
 
   async startAgent(prompt: string | undefined): Promise<void> {
+    this.#asked(prompt);
     await this.#launchAgent((agent) => agent.start(this.runtime.sandbox, prompt));
   }
 
   /** Goes on from the transcript, as a new process. */
   async resumeAgent(prompt: string | undefined): Promise<void> {
-    const fresh = this.turns.all.every((turn) => turn.kind !== 'agent');
+    // Turns set aside do not count: what they wrote is not in this transcript.
+    const line = lineOf({ turns: this.turns.all }, this.#record.head);
+    const fresh = line.every((turn) => turn.kind !== 'agent');
+    this.#asked(prompt);
     // An agent that was never asked anything has no transcript to resume from.
     await this.#launchAgent((agent) =>
       fresh ? agent.start(this.runtime.sandbox, prompt) : agent.resume(this.runtime.sandbox, prompt),
     );
+  }
+
+  #asked(prompt: string | undefined): void {
+    const { asked, ...record } = this.#record;
+    if (asked === undefined && prompt === undefined) return;
+    this.#save({ ...record, ...(prompt === undefined ? {} : { asked: { prompt, turn: record.head } }) });
   }
 
   async #launchAgent(launch: (agent: AgentRunner) => Promise<void>): Promise<void> {
@@ -369,6 +380,8 @@ export class Session {
         urgent,
         alsoUncertain: uncertain,
       });
+      // From here on a transcript that can be restored knows what the agent was told.
+      if (open.kind === 'agent') this.#asked(undefined);
       return this.publish(closed);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
@@ -668,7 +681,7 @@ export class Session {
       await this.keepOpenTurn();
       this.setStatus(
         'failed',
-        `${detail} \`turntable session resume ${this.id}\` starts it again at turn ${this.#record.head}.`,
+        `${detail} \`turntable session resume ${this.id}\` starts it again at its last whole checkpoint.`,
       );
     });
   }

@@ -2,8 +2,9 @@
  * One sandbox on runc, overlays and CRIU: its life from created to destroyed. It puts the parts of this directory in order and undoes what it
  * began when a step fails. It knows nothing of turns, checkpoints as rows, or who asks.
  */
-import { chmod, mkdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { crashPoint } from '../../crash-point.ts';
 import type { Logger } from '../../log.ts';
 import { TurntableError } from '../../protocol/errors.ts';
@@ -35,6 +36,8 @@ import { SupervisorClient } from './supervisor-client.ts';
 
 const restoreHelpers = 64;
 const abandonedDumpMs = 20_000;
+/** How long servers get to accept what has connected to them, before each further try to dump them. */
+const acceptPausesMs = [20, 60, 180];
 
 export interface OciSandboxContext {
   readonly spec: SandboxSpec;
@@ -209,7 +212,7 @@ export class OciSandbox implements Sandbox {
       await this.#client.detach();
       crashPoint('dump:detached');
       try {
-        const frozenMs = await this.#dumpDetached(imageDirectory, whileFrozen);
+        const frozenMs = await this.#dumpAccepted(imageDirectory, whileFrozen);
         await writeShape(imageDirectory, running.masks);
         return { frozenMs, imageBytes: await imageSizeBytes(imageDirectory) };
       } finally {
@@ -217,6 +220,22 @@ export class OciSandbox implements Sandbox {
         crashPoint('dump:attached');
       }
     });
+  }
+
+  /** Connections that no server has accepted yet cannot be saved. Let go for a moment, servers accept them: then again. */
+  async #dumpAccepted(imageDirectory: string, whileFrozen: () => Promise<void>): Promise<number> {
+    for (const pauseMs of acceptPausesMs) {
+      try {
+        return await this.#dumpDetached(imageDirectory, whileFrozen);
+      } catch (error) {
+        if (!(error instanceof TurntableError) || !error.message.includes('In-flight connection'))
+          throw error;
+        await rm(imageDirectory, { recursive: true, force: true });
+        await mkdir(imageDirectory, { mode: 0o700 });
+        await sleep(pauseMs);
+      }
+    }
+    return this.#dumpDetached(imageDirectory, whileFrozen);
   }
 
   async stop(): Promise<void> {
