@@ -111,9 +111,7 @@ export class ApplyRecords {
   }
 
   #forgetIntents(undoId: string): void {
-    this.#database
-      .prepare("DELETE FROM intent WHERE kind IN ('apply', 'undo') AND document = ?")
-      .run(undoId);
+    this.#database.prepare("DELETE FROM intent WHERE kind IN ('apply', 'undo') AND document = ?").run(undoId);
   }
 }
 

@@ -74,7 +74,11 @@ function* onHost({ stateDirectory, helperPid, sessions, running }: Expected): Ge
   }
   const prefix = `turntable-${owner}-`;
   const namespaces = list('/run/netns').filter((name) => name.startsWith(prefix));
-  yield* sameSet('network namespace', namespaces.map((name) => name.slice(prefix.length)), running);
+  yield* sameSet(
+    'network namespace',
+    namespaces.map((name) => name.slice(prefix.length)),
+    running,
+  );
   const cgroups = new Map<string, string[]>();
   for (const parent of cgroupParents(owner))
     for (const id of list(parent))
@@ -109,7 +113,8 @@ function* strangers(stateDirectory: string, helperPid: number): Generator<string
     const argv = read(`/proc/${name}/cmdline`).split('\0');
     if (argv[0] === '' || pid === process.pid) continue;
     const ours = read(`/proc/${name}/environ`).includes(`TURNTABLE_HELPER_OF=${stateDirectory}\0`);
-    const door = argv[1] === 'door' && argv.some((word) => word.includes(`turntable-${ownerOf(stateDirectory)}`));
+    const door =
+      argv[1] === 'door' && argv.some((word) => word.includes(`turntable-${ownerOf(stateDirectory)}`));
     if (door) {
       if (/^State:\s*T/m.test(read(`/proc/${name}/status`))) yield `door ${pid} is stopped`;
     } else if (ours) marked.push({ pid, words: argv.join(' ').trim() });
@@ -133,7 +138,11 @@ function* inDatabase({ stateDirectory, sessions, half }: Expected): Generator<st
   const store = join(stateDirectory, 'store');
   const database = new DatabaseSync(join(store, 'state.sqlite'), { readOnly: true });
   try {
-    const column = (sql: string): string[] => database.prepare(sql).all().map((row) => String(Object.values(row)[0]));
+    const column = (sql: string): string[] =>
+      database
+        .prepare(sql)
+        .all()
+        .map((row) => String(Object.values(row)[0]));
     yield* sameSet('session row', column('SELECT id FROM session'), sessions);
     for (const row of database.prepare('SELECT kind, session FROM intent').all())
       if (row['kind'] !== 'rewind' || !half.includes(String(row['session'])))
@@ -166,7 +175,9 @@ function* sameSet(what: string, found: readonly string[], wanted: readonly strin
 }
 
 function cgroupParents(owner: string): string[] {
-  const mounts = execFileSync('findmnt', ['-rn', '-t', 'cgroup,cgroup2', '-o', 'TARGET'], { encoding: 'utf8' });
+  const mounts = execFileSync('findmnt', ['-rn', '-t', 'cgroup,cgroup2', '-o', 'TARGET'], {
+    encoding: 'utf8',
+  });
   return mounts
     .split('\n')
     .filter(Boolean)

@@ -9,7 +9,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { Overlay, treefsPath } from './store-fixture.ts';
-import { DoomedHelper } from './bad-luck-fixture.ts';
+import { DoomedHelper, type HelperStart } from './bad-luck-fixture.ts';
 import { difference, pictureOf, strayFiles, wrongAfterCrash, type Picture } from './crash-checks.ts';
 import type { CrashPoint } from '../../host-helper/crash-point.ts';
 import { silentLogger } from '../../host-helper/log.ts';
@@ -54,7 +54,15 @@ export class CrashLab {
   }
 
   async up(): Promise<void> {
-    await this.helper.up({ env: { TURNTABLE_CRASH_AT: this.#trap, NODE_COMPILE_CACHE: this.#cache } });
+    await this.helper.up(this.#start);
+  }
+
+  async upAndDie(afterMs: number): Promise<void> {
+    await this.helper.upAndDie(this.#start, afterMs);
+  }
+
+  get #start(): HelperStart {
+    return { env: { TURNTABLE_CRASH_AT: this.#trap, NODE_COMPILE_CACHE: this.#cache } };
   }
 
   /** The helper dies when it passes `step` the next time. */
@@ -104,7 +112,10 @@ export class CrashLab {
     const result = await this.helper.exec(session, oneByOne(askCounter));
     const now = Number(Buffer.from(result.stdout, 'base64').toString());
     assert.equal(result.exitCode, 0, 'the counter answers');
-    assert.ok(now > held && now <= held + 1 + slack, `the counter of ${session} held ${held} and says ${now}`);
+    assert.ok(
+      now > held && now <= held + 1 + slack,
+      `the counter of ${session} held ${held} and says ${now}`,
+    );
     this.counters.set(session, now);
     await this.note(session, result.turn.id);
   }
@@ -188,7 +199,9 @@ export class CrashLab {
       for (const turn of turns.keys()) {
         const found = session.turns.find((each) => each.id === turn);
         if (found?.state !== 'closed' || found.checkpoint?.restorable !== true)
-          wrong.push(`turn ${turn} of ${id} is ${found ? `${found.state}: ${found.checkpoint?.reason ?? ''}` : 'gone'}`);
+          wrong.push(
+            `turn ${turn} of ${id} is ${found ? `${found.state}: ${found.checkpoint?.reason ?? ''}` : 'gone'}`,
+          );
       }
       if (session.status !== 'running' && session.status !== 'stopped')
         wrong.push(`session ${id} is ${session.status}: ${session.detail ?? ''}`);

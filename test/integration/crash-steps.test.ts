@@ -120,7 +120,12 @@ const works: readonly Work[] = [
     steps: [
       ...(['checkpoint:observed', 'checkpoint:planned', 'checkpoint:begun', 'checkpoint:frozen'] as const),
       ...(['capture:stored', 'capture:flushed', 'capture:committed', 'checkpoint:captured'] as const),
-      ...(['checkpoint:thawed', 'checkpoint:unpublished', 'checkpoint:published', 'checkpoint:moved'] as const),
+      ...([
+        'checkpoint:thawed',
+        'checkpoint:unpublished',
+        'checkpoint:published',
+        'checkpoint:moved',
+      ] as const),
     ],
     // So that the image fits: what lives on and did not run is kept, and everything stands still for the files.
     prepare: async ({ lab, main }) => lab.exec(main, 'true').then(() => {}),
@@ -130,7 +135,14 @@ const works: readonly Work[] = [
   {
     name: 'a turn of processes',
     steps: [
-      ...(['dump:staged', 'dump:detached', 'dump:quiet', 'dump:paused', 'dump:gate', 'dump:answered'] as const),
+      ...([
+        'dump:staged',
+        'dump:detached',
+        'dump:quiet',
+        'dump:paused',
+        'dump:gate',
+        'dump:answered',
+      ] as const),
       ...(['dump:written', 'dump:resumed', 'dump:attached', 'image:synced', 'image:moved'] as const),
       ...(['image:recorded', 'pack:read', 'pack:committed', 'pack:removed'] as const),
     ],
@@ -197,7 +209,10 @@ const works: readonly Work[] = [
     steps: ['apply:planned', 'apply:recorded', 'apply:written', 'apply:done', 'apply:confirmed'],
     prepare: async ({ lab, main, filesTurn }) => {
       await lab.rewind(main, filesTurn);
-      await lab.exec(main, 'echo theirs >README.md; rm src/one.txt; mkdir new; echo new >new/file; ln -s file new/link');
+      await lab.exec(
+        main,
+        'echo theirs >README.md; rm src/one.txt; mkdir new; echo new >new/file; ln -s file new/link',
+      );
     },
     act: ({ lab, main }) => lab.helper.client.request('apply', { sessionId: main }),
     async afterwards({ lab, main, folder }, step) {
@@ -219,7 +234,10 @@ const works: readonly Work[] = [
     steps: ['undo:written', 'undo:done'],
     prepare: async (place) => {
       const { lab, main } = place;
-      await lab.exec(main, `echo ${place.count++} >README.md; rm -f src/two.txt; mkdir -p new; echo new >new/file`);
+      await lab.exec(
+        main,
+        `echo ${place.count++} >README.md; rm -f src/two.txt; mkdir -p new; echo new >new/file`,
+      );
       const { undoId } = await lab.helper.client.request('apply', { sessionId: main });
       place.undoId = undoId;
     },

@@ -58,7 +58,8 @@ async function commandsOf(stateDirectory: string): Promise<string[]> {
     if (!(await read('environ')).split('\0').includes(wanted)) continue;
     const argv = (await read('cmdline')).split('\0');
     const parent = Number(/^PPid:\s*(\d+)/m.exec(await read('status'))?.[1] ?? 0);
-    if (argv[1] !== 'door' && argv[0] !== '') marked.set(Number(name), { parent, words: argv.join(' ').trim() });
+    if (argv[1] !== 'door' && argv[0] !== '')
+      marked.set(Number(name), { parent, words: argv.join(' ').trim() });
   }
   const isOurs = (pid: number): boolean => {
     const parent = marked.get(pid)?.parent;
