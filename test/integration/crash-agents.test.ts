@@ -1,9 +1,11 @@
 /** A real agent (pi) whose helper is killed under it: it keeps its process, finds its model again, and ends its task. */
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
 import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Script } from '../../host-helper/demo/script.ts';
 import { startScriptedModel } from '../../host-helper/demo/scripted-model.ts';
 import type { SessionState } from '../../host-helper/protocol/state.ts';
@@ -12,7 +14,13 @@ import { CrashLab } from './crash-lab.ts';
 
 const options = process.getuid?.() === 0 ? {} : { skip: 'needs root' };
 
-const commands = ['echo 1 >one', 'sleep 3; echo 2 >two', 'echo 3 >three', 'cat one two three >all'];
+const commands = [
+  'echo 1 >one',
+  // Nothing is started any more once `begun` is there: while there is no helper no program could be.
+  'sleep 4 & touch made; touch begun; wait; echo 2 >two',
+  'echo 3 >three',
+  'cat one two three >all',
+];
 
 async function atWork(
   context: TestContext,
@@ -104,9 +112,8 @@ test(
     await lab.up();
     assert.ok((await stat(socket)).isSocket(), 'its endpoint is where it was');
     await lab.check();
-    await until(lab, session, 'the slow tool', (state) =>
-      state.turns.some((turn) => turn.label.includes('sleep') && turn.state === 'open'),
-    );
+    const { mount } = await lab.helper.session(session);
+    while (!existsSync(join(mount, 'begun'))) await sleep(20);
     await lab.helper.kill();
     await lab.up();
     await lab.check();
