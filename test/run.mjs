@@ -21,6 +21,8 @@ import { leftovers, noteNames, traces } from './support/leftovers.ts';
 const root = fileURLToPath(new URL('..', import.meta.url));
 
 const minuteMs = 60_000;
+/** `npm run test:soak`: the tests that go by chance run on for long. */
+const soak = process.env.TURNTABLE_SOAK !== undefined;
 /** `privileged` suites run as root (through sudo where needed); `chatty` ones print every test as it ends. */
 const suites = [
   {
@@ -38,7 +40,7 @@ const suites = [
     name: 'integration',
     files: 'test/integration/**/*.test.ts',
     atOnce: 1,
-    timeoutMs: 10 * minuteMs,
+    timeoutMs: (soak ? 180 : 10) * minuteMs,
     privileged: true,
     chatty: true,
   },
@@ -180,7 +182,7 @@ async function runFile(suite, file) {
     argv.unshift(
       'sudo',
       'env',
-      ...['PATH', 'TMPDIR', 'TURNTABLE_TEST_RUN', 'HOME', 'CI'].flatMap((key) =>
+      ...['PATH', 'TMPDIR', 'TURNTABLE_TEST_RUN', 'TURNTABLE_SOAK', 'HOME', 'CI'].flatMap((key) =>
         env[key] === undefined ? [] : [`${key}=${env[key]}`],
       ),
     );

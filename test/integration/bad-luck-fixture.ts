@@ -1,11 +1,12 @@
 /** Helpers that are started with unusual flags, die at a chosen step, or find an unusual host: for tests of bad luck. */
 
 import assert from 'node:assert/strict';
-import { spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
 import type { TestContext } from 'node:test';
 import { z } from 'zod';
 import { connectHelper } from '../../host-helper/cli/connect.ts';
@@ -29,6 +30,8 @@ export class DoomedHelper {
   stateDirectory: string;
   /** What the last start said it had recovered. */
   recovered: readonly string[] = [];
+  /** It was killed with `strike`. */
+  struck = false;
   #client: Client | undefined;
   #child: ChildProcess | undefined;
   #clients: Client[] = [];
@@ -54,13 +57,9 @@ export class DoomedHelper {
   }
 
   async up(start: HelperStart = {}): Promise<this> {
-    const main = join(productRoot, 'host-helper', 'main.ts');
-    const child = spawn(process.execPath, [main, '--state-dir', this.stateDirectory, ...(start.args ?? [])], {
-      stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...start.env },
-      detached: true,
-    });
+    const child = this.#spawn(start);
     this.#child = child;
+    this.struck = false;
     let words = '';
     child.stderr.on('data', (data: Buffer) => void (words += data.toString()));
     const lines = createInterface({ input: child.stdout });
@@ -73,11 +72,36 @@ export class DoomedHelper {
     return this;
   }
 
+  /** Starts a helper and kills it after a while, wherever it is then. */
+  async upAndDie(start: HelperStart, afterMs: number): Promise<void> {
+    const child = this.#spawn(start);
+    child.stdout.resume();
+    child.stderr.resume();
+    const timer = setTimeout(() => child.kill('SIGKILL'), afterMs);
+    await once(child, 'exit');
+    clearTimeout(timer);
+  }
+
+  #spawn(start: HelperStart): ChildProcessByStdio<null, Readable, Readable> {
+    const main = join(productRoot, 'host-helper', 'main.ts');
+    return spawn(process.execPath, [main, '--state-dir', this.stateDirectory, ...(start.args ?? [])], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...start.env },
+      detached: true,
+    });
+  }
+
   /** One more client. */
   async connect(): Promise<Client> {
     const client = await connectHelper(join(this.stateDirectory, 'helper.sock'));
     this.#clients.push(client);
     return client;
+  }
+
+  /** Ends the helper as a power cut would, and waits for nothing. */
+  strike(): void {
+    this.struck = true;
+    this.#child?.kill('SIGKILL');
   }
 
   /** Ends the helper as a power cut would. */

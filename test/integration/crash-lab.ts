@@ -9,7 +9,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
 import { Overlay, treefsPath } from './store-fixture.ts';
-import { DoomedHelper } from './bad-luck-fixture.ts';
+import { DoomedHelper, type HelperStart } from './bad-luck-fixture.ts';
 import { difference, pictureOf, strayFiles, wrongAfterCrash, type Picture } from './crash-checks.ts';
 import type { CrashPoint } from '../../host-helper/crash-point.ts';
 import { silentLogger } from '../../host-helper/log.ts';
@@ -54,7 +54,15 @@ export class CrashLab {
   }
 
   async up(): Promise<void> {
-    await this.helper.up({ env: { TURNTABLE_CRASH_AT: this.#trap, NODE_COMPILE_CACHE: this.#cache } });
+    await this.helper.up(this.#start);
+  }
+
+  async upAndDie(afterMs: number): Promise<void> {
+    await this.helper.upAndDie(this.#start, afterMs);
+  }
+
+  get #start(): HelperStart {
+    return { env: { TURNTABLE_CRASH_AT: this.#trap, NODE_COMPILE_CACHE: this.#cache } };
   }
 
   /** The helper dies when it passes `step` the next time. */

@@ -8,7 +8,14 @@ import {
 } from '../../../host-helper/session/checkpoint-policy.ts';
 
 const roots = ['home', 'workspace', 'etc'];
-const nothing: Plan = { dirtyRoots: new Set(), freeze: false, sync: false, processes: 'none', uncertain: [] };
+const nothing: Plan = {
+  dirtyRoots: new Set(),
+  freeze: false,
+  sync: false,
+  processes: 'none',
+  uncertain: [],
+  processChanges: [],
+};
 const everything: Plan = { ...nothing, dirtyRoots: new Set(roots), freeze: true, processes: 'dump' };
 
 test('without the variable checkpoints hold what the effects ask for, and a session goes without nothing', () => {

@@ -1,7 +1,8 @@
 /*
  * The doors of a sandbox: 127.0.0.1:PORT in its network namespace, each leading to one unix socket of the helper. Bytes pass both ways
  * unread, and each direction ends on its own (a half-closed connection stays half open). Owned by the sandbox's life, not by the
- * helper's: it goes on when the helper restarts and connects anew for every connection.
+ * helper's: it goes on when the helper restarts and connects anew for every connection. While nobody answers outside, who knocks waits in
+ * the kernel's queue: an agent whose helper is started again needs no patience of its own.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -19,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "modes.h"
@@ -26,10 +28,13 @@
 #define DOOR_LIMIT 16
 #define PIPE_LIMIT 1024 /* connections at once, over all doors; more wait in the kernel's queue */
 #define BUFFER_SIZE (64u << 10)
+#define AWAY_LIMIT_MS 30000 /* how long who knocks waits for somebody to answer */
+#define AWAY_RETRY_MS 50
 
 struct door {
     int listener;
     struct sockaddr_un target;
+    int64_t away_since_ms, tried_ms; /* 0: somebody answered the last time */
 };
 
 /* One direction of a connection. */
@@ -64,21 +69,53 @@ static void close_passage(struct passage *passage, bool broken) {
     passage_count--;
 }
 
-static void open_passage(const struct door *door) {
-    int inside = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
-    if (inside < 0)
+static int64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool waits(const struct door *door, int64_t now) { return door->tried_ms != 0 && now - door->tried_ms < AWAY_RETRY_MS; }
+
+/* The way out; -1 when there is none. `later`: nobody answers yet, try again in a moment. */
+static int way_out(struct door *door, bool *later) {
+    int64_t now = now_ms();
+    int outside = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    *later = false;
+    if (outside >= 0 && connect(outside, (const struct sockaddr *)&door->target, sizeof(door->target)) == 0) {
+        door->away_since_ms = door->tried_ms = 0;
+        return outside;
+    }
+    if (outside >= 0)
+        close(outside);
+    /* Nobody knocked for a while: this is another absence. */
+    if (door->tried_ms == 0 || now - door->tried_ms > 20 * AWAY_RETRY_MS)
+        door->away_since_ms = now;
+    door->tried_ms = now;
+    *later = now - door->away_since_ms < AWAY_LIMIT_MS;
+    return -1;
+}
+
+static void open_passage(struct door *door) {
+    bool later;
+    int outside = way_out(door, &later);
+    if (later)
         return;
+    int inside = accept4(door->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+    if (inside < 0) {
+        if (outside >= 0)
+            close(outside);
+        return;
+    }
     struct passage *passage = NULL;
     for (uint32_t i = 0; i < PIPE_LIMIT && !passage; i++) {
         if (!passages[i].used)
             passage = &passages[i];
     }
-    int outside = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     uint8_t *buffers[2] = {malloc(BUFFER_SIZE), malloc(BUFFER_SIZE)};
     int one = 1;
     setsockopt(inside, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-    if (!passage || outside < 0 || !buffers[0] || !buffers[1] ||
-        connect(outside, (const struct sockaddr *)&door->target, sizeof(door->target)) != 0) {
+    if (!passage || outside < 0 || !buffers[0] || !buffers[1]) {
         struct linger reset = {.l_onoff = 1, .l_linger = 0};
         setsockopt(inside, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
         close(inside);
@@ -132,9 +169,15 @@ static void serve(void) {
     static struct pollfd polls[DOOR_LIMIT + PIPE_LIMIT * 2];
     static int owners[DOOR_LIMIT + PIPE_LIMIT * 2];
     nfds_t count = 0;
+    int64_t now = now_ms();
+    int patience_ms = -1;
     for (uint32_t i = 0; i < door_count; i++) {
+        bool waiting = waits(&doors[i], now);
+        if (waiting)
+            patience_ms = AWAY_RETRY_MS;
         owners[count] = -1 - (int)i;
-        polls[count++] = (struct pollfd){.fd = doors[i].listener, .events = passage_count < PIPE_LIMIT ? POLLIN : 0};
+        polls[count++] = (struct pollfd){.fd = doors[i].listener,
+                                         .events = passage_count < PIPE_LIMIT && !waiting ? POLLIN : 0};
     }
     for (uint32_t i = 0, seen = 0; i < PIPE_LIMIT && seen < passage_count; i++) {
         if (!passages[i].used)
@@ -147,7 +190,7 @@ static void serve(void) {
             polls[count++] = (struct pollfd){.fd = ended ? -1 : passages[i].fds[side], .events = events};
         }
     }
-    if (poll(polls, count, -1) < 0)
+    if (poll(polls, count, patience_ms) < 0)
         return;
     for (nfds_t i = 0; i < count; i++) {
         if (!polls[i].revents)
