@@ -41,7 +41,7 @@ export async function measureFileCheckpoints(
   const workspace = join(directory, `repository-${files}`);
   const changed = threeFiles(files);
   // The peer works on the same tree on the host; Turntable's session never touches it.
-  const git = new ShadowGit(join(directory, `shadow-${files}.git`), workspace);
+  const git = new ShadowGit(join(directory, `shadow-${files}.git`), workspace, signal);
   await git.create(files);
   const { client } = helper;
   const { sessionId } = await client.request('session/start', { workspace, agent: 'none' });

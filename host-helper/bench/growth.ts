@@ -37,7 +37,7 @@ const neighbours = 4;
 
 export async function measureGrowth(helper: HelperProcess, options: GrowthOptions): Promise<Growth> {
   const workspace = join(options.directory, 'growing');
-  await makeRepository(workspace, repositoryFiles);
+  await makeRepository(workspace, repositoryFiles, options.signal);
   return {
     byChangedBefore: await growUpper(helper, workspace, options),
     byTurn: await growSession(helper, workspace, options),

@@ -55,6 +55,8 @@ if (values.help) {
   process.exitCode = 2;
 } else {
   process.exitCode = await measure(chosen);
+  // What an interrupted section left waiting must not keep the process.
+  if (process.exitCode === 130) process.exit();
 }
 
 /** Returns the exit code: 0 when every section came to its end, 1 when one failed, 130 when interrupted. */

@@ -26,7 +26,7 @@ export interface WorkSizes {
 export async function prepareWork(directory: string, sizes: WorkSizes, signal: AbortSignal): Promise<Work[]> {
   const at = (name: string): string => join(directory, name);
   await mkdir(at('repository'), { recursive: true });
-  await makeRepository(at('repository'), sizes.repositoryFiles);
+  await makeRepository(at('repository'), sizes.repositoryFiles, signal);
   const git = ['git', '-C', at('repository'), '-c', 'user.name=bench', '-c', 'user.email=bench@localhost'];
   await run(['git', 'init', '-q', at('repository')], { signal });
   await run([...git, 'add', '-A'], { signal });
@@ -81,7 +81,7 @@ async function makeProgram(directory: string, files: number): Promise<void> {
   const names = Array.from({ length: files }, (_, index) => `part${index}`);
   for (const [index, name] of names.entries()) {
     const functions = Array.from(
-      { length: 12 },
+      { length: 6 },
       (_, at) =>
         `static int step${at}(int x) { char text[64]; snprintf(text, sizeof text, "%d", x + ${at}); ` +
         `return (int)strlen(text) * ${index + at}; }`,

@@ -40,7 +40,7 @@ const serverScript =
 export async function measurePeers(options: PeersOptions): Promise<Peer[]> {
   const { directory, files, rounds, signal } = options;
   const workspace = join(directory, 'workspace');
-  const shadow = new ShadowGit(join(directory, 'shadow.git'), workspace);
+  const shadow = new ShadowGit(join(directory, 'shadow.git'), workspace, signal);
   await shadow.create(files);
   const three = threeFiles(files);
   await using cleanup = new AsyncDisposableStack();

@@ -11,11 +11,12 @@ const end = '<!-- bench: end -->';
 
 /** Returns the paths that were written, relative to `root`. */
 export async function publishFigures(root: string, result: BenchResult): Promise<string[]> {
-  const { details: _, ...figures } = result;
+  // Without the corpus's lists of turns: the chart does not use them, and they are long.
+  const { corpus: _, ...details } = result.details;
   const files: Record<string, string> = {
     'media/bench-light.svg': drawChart(result, 'light'),
     'media/bench-dark.svg': drawChart(result, 'dark'),
-    'media/bench.json': JSON.stringify(figures, undefined, 2) + '\n',
+    'media/bench.json': JSON.stringify({ ...result, details }, undefined, 2) + '\n',
     'README.md': withTable(await readFile(join(root, 'README.md'), 'utf8'), markdownTable(result)),
   };
   for (const [path, text] of Object.entries(files)) await writeFile(join(root, path), text);

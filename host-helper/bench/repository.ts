@@ -19,9 +19,9 @@ const blockBytes = 512;
 const pieceBytes = 1 << 20;
 
 /** A directory tree with `count` files in it. */
-export async function makeRepository(directory: string, count: number): Promise<void> {
+export async function makeRepository(directory: string, count: number, signal?: AbortSignal): Promise<void> {
   await mkdir(directory, { recursive: true });
-  await fed(['tar', 'xf', '-', '-C', directory], archive(count));
+  await fed(['tar', 'xf', '-', '-C', directory], archive(count), signal);
 }
 
 /** Paths of three files in different directories, relative to the repository. */
@@ -33,10 +33,12 @@ export function threeFiles(count: number): string[] {
 export class ShadowGit {
   readonly #gitDirectory: string;
   readonly #workTree: string;
+  readonly #signal: AbortSignal;
 
-  constructor(gitDirectory: string, workTree: string) {
+  constructor(gitDirectory: string, workTree: string, signal: AbortSignal) {
     this.#gitDirectory = gitDirectory;
     this.#workTree = workTree;
+    this.#signal = signal;
   }
 
   /** Writes `count` files into the empty work tree, and starts packed and with a fresh index: the peer is at its best. */
@@ -46,7 +48,11 @@ export class ShadowGit {
     // Its housekeeping runs beside the next commits; leaving it out flatters the peer, never us.
     await this.#git('config', 'gc.auto', '0');
     await mkdir(this.#workTree, { recursive: true });
-    await fed(['git', `--git-dir=${this.#gitDirectory}`, 'fast-import', '--quiet'], firstCommit(count));
+    await fed(
+      ['git', `--git-dir=${this.#gitDirectory}`, 'fast-import', '--quiet'],
+      firstCommit(count),
+      this.#signal,
+    );
     await this.#git('-c', 'checkout.workers=2', 'checkout', '-q', '-f', 'main');
     await this.commit();
   }
@@ -62,6 +68,7 @@ export class ShadowGit {
   async #git(...args: string[]): Promise<void> {
     await execute('git', [`--git-dir=${this.#gitDirectory}`, `--work-tree=${this.#workTree}`, ...args], {
       maxBuffer: 64 * 1024 * 1024,
+      signal: this.#signal,
     });
   }
 }
@@ -112,9 +119,13 @@ function* firstCommit(count: number): Generator<Buffer> {
 }
 
 /** Runs a program and gives it `pieces` on its standard input. */
-async function fed(argv: readonly [string, ...string[]], pieces: Iterable<Buffer>): Promise<void> {
+async function fed(
+  argv: readonly [string, ...string[]],
+  pieces: Iterable<Buffer>,
+  signal?: AbortSignal,
+): Promise<void> {
   const [program, ...args] = argv;
-  const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'] });
+  const child = spawn(program, args, { stdio: ['pipe', 'ignore', 'pipe'], ...(signal ? { signal } : {}) });
   let words = '';
   child.stderr.on('data', (data: Buffer) => (words = `${words}${data.toString()}`.slice(-500)));
   const ended = exitCodeOf(child);

@@ -23,8 +23,8 @@ export const files: Section = {
       return measureFileCheckpoints(helper, {
         directory,
         files: sizes[size],
-        rounds: quick ? 9 : 25,
-        peerRounds: quick && largest ? 3 : quick ? 9 : 15,
+        rounds: quick ? 7 : 25,
+        peerRounds: quick ? (largest ? 2 : 7) : 15,
         signal,
       });
     };
@@ -32,8 +32,8 @@ export const files: Section = {
     say('files: growth with what a session has changed, and with its length …');
     const growth = await measureGrowth(helper, {
       directory,
-      changedBefore: quick ? [1_000, 5_000] : [1_000, 20_000],
-      turns: quick ? [10, 60] : [10, 100, 500],
+      changedBefore: quick ? [1_000, 4_000] : [1_000, 20_000],
+      turns: quick ? [10, 40] : [10, 100, 500],
       rounds: quick ? 5 : 11,
       signal,
     });
