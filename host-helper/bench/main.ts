@@ -23,8 +23,8 @@ const usage = `npm run bench -- [options]
   --chart            measure nothing: draw media/bench-*.svg and the README's table from bench.json
 `;
 const resultPath = join(productRoot, 'bench.json');
-/** How long an interrupted section gets to put things back in order. */
-const unwindMs = 20_000;
+/** How long an interrupted section gets to put things back in order; a helper may just be starting. */
+const unwindMs = 60_000;
 
 const { values } = parseArgs({
   options: {
