@@ -83,6 +83,8 @@ struct process_event {
 };
 
 #define ROOTS_MAX 1024
+/* A filter in front of the table of roots; enough that few other inodes pass. */
+#define ROOT_BITS 4096
 #define DEVICES_MAX 16
 #define ROOT_INODES_MAX 512
 

@@ -20,6 +20,18 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
+/*
+ * Every change of every file on the device comes through here, so what an inode that is no root's
+ * costs is what the whole machine pays: plain loads through typed pointers instead of a call of
+ * bpf_probe_read_kernel each, and no map is asked about an inode whose number no root can have.
+ * The kernels with these tracepoints have the cast.
+ */
+extern void *bpf_rdonly_cast(const void *pointer, __u32 btf_id) __ksym;
+#define TYPED(type, pointer) ((type *)bpf_rdonly_cast(pointer, bpf_core_type_id_kernel(type)))
+
+/* Bit `ino % ROOT_BITS` is set for every root. */
+__u64 root_bits[ROOT_BITS / 64];
+
 struct {
     __uint(type, BPF_MAP_TYPE_HASH);
     __uint(max_entries, ROOTS_MAX);
@@ -117,24 +129,25 @@ struct walk {
 
 static long walk_step(__u32 index, void *context) {
     struct walk *walk = context;
-    struct dentry *dentry = walk->dentry;
+    struct dentry *dentry = TYPED(struct dentry, walk->dentry);
     struct dentry *parent;
-    struct inode *inode = BPF_CORE_READ(dentry, d_inode);
-    struct root_key key = {.dev = walk->dev};
-    __u32 *slot;
-    key.ino = BPF_CORE_READ(inode, i_ino);
-    slot = bpf_map_lookup_elem(&roots, &key);
-    if (slot) {
-        walk->slot = *slot;
-        walk->found = 1;
-        return 1;
+    __u64 ino = dentry->d_inode->i_ino;
+    __u32 bit = ino % ROOT_BITS;
+    if (root_bits[bit / 64] >> (bit % 64) & 1) {
+        struct root_key key = {.ino = ino, .dev = walk->dev};
+        __u32 *slot = bpf_map_lookup_elem(&roots, &key);
+        if (slot) {
+            walk->slot = *slot;
+            walk->found = 1;
+            return 1;
+        }
     }
-    if (dentry == walk->top) {
+    if (walk->dentry == walk->top) {
         walk->outside = 1;
         return 1;
     }
-    parent = BPF_CORE_READ(dentry, d_parent);
-    if (parent == dentry)
+    parent = dentry->d_parent;
+    if (parent == walk->dentry)
         return 1; /* not connected to the tree: opened by handle */
     walk->dentry = parent;
     return 0;
@@ -171,7 +184,7 @@ static long alias_step(__u32 index, void *context) {
         record(walk.slot, aliases->ino);
     else if (!walk.outside)
         aliases->lost = 1;
-    aliases->node = BPF_CORE_READ(node, next);
+    aliases->node = TYPED(struct hlist_node, node)->next;
     return aliases->node == 0;
 }
 
@@ -180,16 +193,14 @@ static long alias_step(__u32 index, void *context) {
  * its directory, which is hinted; the inode itself holds nothing.
  */
 static __always_inline int is_whiteout(struct inode *inode) {
-    return (BPF_CORE_READ(inode, i_mode) & MODE_TYPE) == MODE_CHARACTER_DEVICE &&
-           BPF_CORE_READ(inode, i_rdev) == 0;
+    return (inode->i_mode & MODE_TYPE) == MODE_CHARACTER_DEVICE && inode->i_rdev == 0;
 }
 
 static __always_inline int changed(struct inode *inode) {
-    struct super_block *sb = BPF_CORE_READ(inode, i_sb);
     struct aliases aliases = {};
     struct device_state *device;
     __u32 *index;
-    aliases.dev = BPF_CORE_READ(sb, s_dev);
+    aliases.dev = inode->i_sb->s_dev;
     index = bpf_map_lookup_elem(&devices, &aliases.dev);
     if (!index)
         return 0;
@@ -198,9 +209,9 @@ static __always_inline int changed(struct inode *inode) {
         return 0;
     if (is_whiteout(inode))
         return 0;
-    aliases.ino = BPF_CORE_READ(inode, i_ino);
-    aliases.top = BPF_CORE_READ(sb, s_root);
-    aliases.node = BPF_CORE_READ(inode, i_dentry.first);
+    aliases.ino = inode->i_ino;
+    aliases.top = inode->i_sb->s_root;
+    aliases.node = inode->i_dentry.first;
     if (!aliases.node) {
         if (has_no_name_by_right(inode))
             __sync_fetch_and_add(&device->nameless, 1);
@@ -222,8 +233,6 @@ int BPF_PROG(on_ctime_skip, struct inode *inode) { return changed(inode); }
 
 SEC("tp_btf/writeback_dirty_folio")
 int BPF_PROG(on_dirty_folio, struct folio *folio, struct address_space *mapping) {
-    struct inode *host = 0;
-    if (mapping)
-        host = BPF_CORE_READ(mapping, host);
+    struct inode *host = mapping ? mapping->host : 0;
     return host ? changed(host) : 0;
 }

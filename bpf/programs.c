@@ -193,14 +193,29 @@ __u64 programs_argv_hash(const char *argv, size_t length) {
     return argv_hash_end(&hash, length);
 }
 
+static void use_root_bit(const struct root_key *root, int more) {
+    static unsigned users[ROOT_BITS];
+    __u32 bit = root->ino % ROOT_BITS;
+    __u64 mask = 1ull << (bit % 64);
+    users[bit] += (unsigned)more;
+    if (users[bit] > 0)
+        __atomic_fetch_or(&hints->bss->root_bits[bit / 64], mask, __ATOMIC_SEQ_CST);
+    else
+        __atomic_fetch_and(&hints->bss->root_bits[bit / 64], ~mask, __ATOMIC_SEQ_CST);
+}
+
 int programs_add_root(const struct root_key *root, __u32 slot) {
     int error;
     if (!hints)
         return -ENOTSUP;
+    /* Before the table has it: a program that finds the bit unset does not ask the table. */
+    use_root_bit(root, 1);
     error = bpf_map__update_elem(hints->maps.roots, root, sizeof(*root), &slot, sizeof(slot),
                                  BPF_NOEXIST);
-    if (error)
+    if (error) {
+        use_root_bit(root, -1);
         return error;
+    }
     if (root_count++ == 0 && (error = hints_bpf__attach(hints)) != 0) {
         programs_remove_root(root);
         return error;
@@ -211,6 +226,7 @@ int programs_add_root(const struct root_key *root, __u32 slot) {
 void programs_remove_root(const struct root_key *root) {
     if (!hints || bpf_map__delete_elem(hints->maps.roots, root, sizeof(*root), 0) != 0)
         return;
+    use_root_bit(root, -1);
     if (--root_count == 0)
         hints_bpf__detach(hints);
 }

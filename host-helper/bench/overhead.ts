@@ -1,106 +1,140 @@
 /**
- * What watching costs: the same work in a watched cgroup and in an unwatched one, in turns (A B A B …), so that the drift of a
- * noisy machine cancels out. Quoted is the median of the pairs' ratios.
+ * What watching costs: the same work in a control group with the sentry's programs attached and with none, in turns. The figure is
+ * CPU time as the kernel accounts it to the control group (`cpu.stat`): it holds what the programs add to whatever they interrupt,
+ * and wall time on a busy machine does not repeat within the few per cent that are asked for. Wall time stands beside it.
  */
 
-import { spawn } from 'node:child_process';
-import { mkdir, rm, rmdir, stat } from 'node:fs/promises';
 import { existsSync } from 'node:fs';
+import { mkdir, readFile, rmdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { exitCodeOf } from '../demo/exit-code.ts';
 import { startSentry } from '../inspector/sentry-process.ts';
+import type { Sentry } from '../inspector/sentry.ts';
 import { silentLogger } from '../log.ts';
-import { makeRepository } from './repository.ts';
-import { median, rounded } from './statistics.ts';
+import { mountOverlay } from '../sandbox/oci/overlay.ts';
+import { prepareWork, type Work } from './overhead-work.ts';
+import { measurePairs, type PairedRatio, type Taken } from './paired.ts';
+import { run } from './run-command.ts';
 
-export type Overhead = Readonly<
-  Record<'gitClone' | 'untar' | 'find' | 'outsideUntar', { readonly ratio: number; readonly baseMs: number }>
->;
+export type WorkName = Work['name'];
+export type Overhead = Readonly<Record<WorkName, PairedRatio & { readonly text: string }>>;
 
-export async function measureOverhead(
-  directory: string,
-  sentryPath: string,
-  rounds: number,
-): Promise<Overhead> {
+export interface OverheadOptions {
+  /** Fresh; on the file system of a state directory. */
+  readonly directory: string;
+  readonly sentryPath: string;
+  readonly quick: boolean;
+  readonly signal: AbortSignal;
+  readonly say: (line: string) => void;
+  readonly only?: readonly WorkName[];
+}
+
+const sandboxNumber = 1;
+
+export async function measureOverhead(options: OverheadOptions): Promise<Overhead> {
+  const { directory, quick, signal, say } = options;
+  await using cleanup = new AsyncDisposableStack();
   const source = join(directory, 'source');
-  await mkdir(source, { recursive: true });
-  await makeRepository(source, 2_000);
-  await run(['git', 'init', '-q', '.'], source);
-  await run(['git', 'add', '-A'], source);
-  await run(['git', '-c', 'user.name=b', '-c', 'user.email=b@localhost', 'commit', '-q', '-m', 'x'], source);
-  await run(['tar', 'cf', join(directory, 'source.tar'), '-C', source, '.'], source);
-  const watched = join(directory, 'work');
-  const outside = join(directory, 'outside');
-  await mkdir(watched);
-  await mkdir(outside);
-  const cgroup = join(
-    existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup',
-    `turntable-bench-${process.pid}`,
+  const works = await prepareWork(
+    source,
+    quick
+      ? { repositoryFiles: 2_000, cFiles: 30, packages: 60 }
+      : { repositoryFiles: 4_000, cFiles: 60, packages: 120 },
+    signal,
   );
-  await mkdir(cgroup);
-  const sentry = await startSentry({ binaryPath: sentryPath, stateDir: directory, log: silentLogger });
-  const measured = async (on: boolean, work: () => Promise<number>): Promise<number> => {
-    if (!on) return work();
-    const { ino } = await stat(cgroup, { bigint: true });
-    await sentry.watch({
-      sandbox: 1,
-      cgroupId: ino,
-      cgroupPath: cgroup,
-      roots: [{ root: 0, path: watched }],
-    });
-    try {
-      return await work();
-    } finally {
-      await sentry.unwatch(1);
-    }
-  };
-  const pair = async (
-    script: string,
-    cwd: string,
-    inCgroup: boolean,
-  ): Promise<{ ratio: number; baseMs: number }> => {
-    const ratios: number[] = [];
-    const base: number[] = [];
-    for (let round = 0; round <= rounds; round += 1) {
-      const times: Record<'on' | 'off', number> = { on: 0, off: 0 };
-      // Which of the two goes first alternates: the second finds warmer caches.
-      for (const side of round % 2 === 0 ? (['off', 'on'] as const) : (['on', 'off'] as const)) {
-        times[side] = await measured(side === 'on', () => timed(script, cwd, inCgroup ? cgroup : undefined));
-      }
-      if (round === 0) continue; // warm-up
-      ratios.push(times.on / times.off);
-      base.push(times.off);
-    }
-    return { ratio: rounded(median(ratios)), baseMs: rounded(median(base)) };
-  };
+
+  // As in a sandbox: the work writes into an overlay, whose upper is what the hints are about.
+  const merged = join(directory, 'merged');
+  const upper = join(directory, 'upper');
+  const outside = join(directory, 'outside');
+  const lower = join(directory, 'lower');
+  await Promise.all([mkdir(lower), mkdir(outside)]);
+  await mountOverlay({ lowers: [lower], upper, work: join(directory, 'work'), target: merged }, silentLogger);
+  cleanup.defer(async () => {
+    await run(['umount', merged]);
+  });
+
+  const inside = await makeCgroup('inside');
+  cleanup.defer(() => rmdir(inside));
+  const elsewhere = await makeCgroup('outside');
+  cleanup.defer(() => rmdir(elsewhere));
+  const sentry = await startSentry({
+    binaryPath: options.sentryPath,
+    stateDir: directory,
+    log: silentLogger,
+  });
+  cleanup.defer(() => sentry.close());
+
+  const measured: [WorkName, Overhead[WorkName]][] = [];
+  for (const work of works) {
+    if (options.only && !options.only.includes(work.name)) continue;
+    say(`overhead: ${work.text} …`);
+    let round = 0;
+    const at =
+      work.name === 'outside' ? { cwd: outside, cgroup: elsewhere } : { cwd: merged, cgroup: inside };
+    const ratio = await measurePairs(
+      {
+        budgetMs: quick ? 5_000 : 40_000,
+        minimumPairs: quick ? 3 : 10,
+        maximumPairs: quick ? 15 : 60,
+        signal,
+      },
+      async (on) => {
+        // Always a fresh place, and nothing is removed in between: ext4 walks past every inode that was deleted within the last
+        // half minute, so that creating after deleting costs several times as much, and never twice the same.
+        const cwd = join(at.cwd, `${work.name}-${(round += 1)}`);
+        await mkdir(cwd);
+        if (work.prepare) await run(['sh', '-ec', work.prepare], { cwd, signal });
+        return watched(sentry, on, { inside, upper }, () => take(work, { ...at, cwd }, signal));
+      },
+    );
+    measured.push([work.name, { text: work.text, ...ratio }]);
+  }
+  return Object.fromEntries(measured) as unknown as Overhead;
+}
+
+async function watched(
+  sentry: Sentry,
+  on: boolean,
+  { inside, upper }: { readonly inside: string; readonly upper: string },
+  work: () => Promise<Taken>,
+): Promise<Taken> {
+  if (!on) return work();
+  const { ino } = await stat(inside, { bigint: true });
+  await sentry.watch({
+    sandbox: sandboxNumber,
+    cgroupId: ino,
+    cgroupPath: inside,
+    roots: [{ root: 0, path: upper }],
+  });
   try {
-    return {
-      gitClone: await pair(`rm -rf c && git clone -q --no-hardlinks ${source} c`, watched, true),
-      untar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, watched, true),
-      find: await pair(
-        `find ${source} -type f -size +0 > /dev/null; find ${source} -name '*.ts' > /dev/null`,
-        watched,
-        true,
-      ),
-      outsideUntar: await pair(`rm -rf t && mkdir t && tar xf ${directory}/source.tar -C t`, outside, false),
-    };
+    return await work();
   } finally {
-    await sentry.close();
-    await rmdir(cgroup);
-    await rm(source, { recursive: true, force: true });
+    await sentry.unwatch(sandboxNumber);
   }
 }
 
-async function timed(script: string, cwd: string, cgroup: string | undefined): Promise<number> {
-  // The shell joins the cgroup before it starts the clock's work.
-  const enter = cgroup === undefined ? '' : `echo $$ > ${cgroup}/cgroup.procs; `;
+async function take(
+  work: Work,
+  { cwd, cgroup }: { readonly cwd: string; readonly cgroup: string },
+  signal: AbortSignal,
+): Promise<Taken> {
+  const beforeMs = await cpuMsOf(cgroup);
   const startedMs = performance.now();
-  await run(['sh', '-c', `${enter}${script}`], cwd);
-  return performance.now() - startedMs;
+  // The shell joins the control group before it does anything that counts.
+  await run(['sh', '-ec', `echo $$ > ${cgroup}/cgroup.procs; ${work.script}`], { cwd, signal });
+  const wallMs = performance.now() - startedMs;
+  return { cpuMs: (await cpuMsOf(cgroup)) - beforeMs, wallMs };
 }
 
-async function run([program = '', ...args]: readonly string[], cwd: string): Promise<void> {
-  const child = spawn(program, args, { cwd, stdio: 'ignore' });
-  const code = await exitCodeOf(child);
-  if (code !== 0) throw new Error(`${program} ended with ${code} in ${cwd}`);
+async function makeCgroup(name: string): Promise<string> {
+  const top = existsSync('/sys/fs/cgroup/unified') ? '/sys/fs/cgroup/unified' : '/sys/fs/cgroup';
+  const path = join(top, `turntable-bench-${process.pid}-${name}`);
+  await mkdir(path);
+  return path;
+}
+
+async function cpuMsOf(cgroup: string): Promise<number> {
+  const used = /^usage_usec (\d+)$/m.exec(await readFile(join(cgroup, 'cpu.stat'), 'utf8'))?.[1];
+  if (used === undefined) throw new Error(`${cgroup}/cpu.stat does not say what was used: is this cgroup2?`);
+  return Number(used) / 1000;
 }
