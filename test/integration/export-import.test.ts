@@ -3,16 +3,12 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { after, test, type TestContext } from 'node:test';
+import { after, test } from 'node:test';
 import { z } from 'zod';
 import { cliPath, turntable } from '../../host-helper/demo/helper-process.ts';
-import { createSampleRepository } from '../../host-helper/demo/sample-repository.ts';
-import { samplePrompt } from '../../host-helper/demo/sample-script.ts';
-import { answerApprovals, untilFinished } from '../../host-helper/demo/sample-session.ts';
 import { treeDigest } from '../../host-helper/demo/tree-digest.ts';
-import type { Client } from '../../host-helper/protocol/client.ts';
 import { TurntableError } from '../../host-helper/protocol/errors.ts';
-import type { ParamsOf, ResultOf } from '../../host-helper/protocol/methods.ts';
+import { dumps, exported, imported } from './archive-fixture.ts';
 import { askCounter, DoomedHelper, startCounter } from './bad-luck-fixture.ts';
 import { closeShared, HelperFixture } from './helper-fixture.ts';
 
@@ -21,36 +17,7 @@ after(closeShared);
 const options = process.getuid?.() === 0 ? {} : { skip: 'needs root' };
 
 /** Everything a program sees below the tracked roots that a session changes. */
-const picture = `for d in . /root /usr/local/bin; do (cd $d && find . -mindepth 1 -printf '%P|%y|%m|%s|%T@|%l\\n' | grep -v '|d|' | sort; find . -type f | sort | xargs -d '\\n' -r sha256sum); done | sha256sum`;
-
-async function exported(client: Client, request: ParamsOf<'session/export'>): Promise<Buffer> {
-  const { exportId } = await client.request('session/export', request);
-  const portions: Buffer[] = [];
-  for (;;) {
-    const { data, done } = await client.request('export/read', { exportId });
-    portions.push(Buffer.from(data, 'base64'));
-    if (done) return Buffer.concat(portions);
-  }
-}
-
-async function imported(
-  client: Client,
-  archive: Buffer,
-  request: ParamsOf<'session/import'> = {},
-): Promise<ResultOf<'import/finish'>> {
-  const { importId } = await client.request('session/import', request);
-  const portionBytes = 1 << 20;
-  for (let at = 0; at < archive.length; at += portionBytes) {
-    const data = archive.subarray(at, at + portionBytes).toString('base64');
-    await client.request('import/write', { importId, data });
-  }
-  return await client.request('import/finish', { importId });
-}
-
-async function dumps(client: Client): Promise<boolean> {
-  const { features } = await client.request('doctor', {});
-  return features.some((feature) => feature.name === 'processes' && feature.status === 'ok');
-}
+const picture = `for d in . /root /usr/local/bin; do (cd $d && find . -mindepth 1 -printf '%P|%y|%m|%s|%T@|%l\\n' | grep -v -e '|d|' -e '^.env|' | sort; find . -type f | sort | xargs -d '\\n' -r sha256sum); done | sha256sum`;
 
 test(
   'a session moves to another helper by the command line: files, memory, and the turns before',
@@ -211,49 +178,6 @@ test(
   },
 );
 
-test(
-  'a real agent that was at work goes on under the other helper and finishes',
-  options,
-  async (context) => {
-    const there = await HelperFixture.own(context);
-    const here = await HelperFixture.own(context);
-    const processes = await dumps(there.client);
-    await createSampleRepository(there.workspace);
-    const [from, to] = [await there.watch(), await here.watch()];
-    for (const { client } of [there, here]) {
-      const approvals = await answerApprovals(client, () => 'allow');
-      context.after(() => approvals.stop());
-    }
-    const { sessionId } = await there.client.request('session/start', {
-      workspace: there.workspace,
-      agent: 'pi',
-      prompt: samplePrompt,
-    });
-    const finished = await untilFinished(from, sessionId, 240_000);
-    const server = finished.turns.find((turn) =>
-      turn.effects?.processes.survivors.some((each) => each.startedInTurn && each.ports.includes(5173)),
-    );
-    assert.ok(server, 'the sample starts a server');
-    const archive = await exported(there.client, { sessionId, turn: server.id });
-    await there.client.request('session/remove', { sessionId });
-
-    const result = await imported(here.client, archive, { processes: true });
-    assert.deepEqual(result.notes, []);
-    await here.client.request('session/resume', { sessionId: result.sessionId });
-    const moved = await untilFinished(to, result.sessionId, 240_000);
-    assert.equal(moved.agent.status, 'finished', moved.agent.detail);
-    assert.ok(moved.turns.length > result.turns, 'it did more here');
-    const labels = (turns: typeof moved.turns): string[] =>
-      turns.filter((turn) => turn.kind === 'agent').map((turn) => turn.label);
-    if (processes)
-      assert.deepEqual(
-        labels(moved.turns),
-        labels(finished.turns),
-        'the very same steps, as if it had not moved',
-      );
-  },
-);
-
 test('a helper killed in the middle of an import leaves no half of it', options, async (context) => {
   const helper = await DoomedHelper.create(context);
   await helper.up();
@@ -298,74 +222,6 @@ test('an export or import ends with its client, and nothing of it stays', option
   }
   assert.deepEqual(await readdir(join(helper.stateDirectory, 'sessions')), [session]);
 });
-
-test('branches of one turn are made many at a time, numbered, each on its own', options, async (context) => {
-  const fixture = await HelperFixture.shared(context);
-  const { client } = fixture;
-  const processes = await dumps(client);
-  const session = await fixture.start();
-  await fixture.exec(session, 'echo kept > a');
-  const { turn } = await fixture.exec(session, processes ? startCounter : 'true');
-  const result = await client.request('branch/many', {
-    sessionId: session,
-    turn: turn.id,
-    count: 5,
-    title: 'try',
-  });
-  cleanUp(
-    context,
-    client,
-    result.branches.map((branch) => branch.sessionId),
-  );
-  assert.deepEqual(result.failed, []);
-  assert.equal(result.branches.length, 5);
-  const state = (await fixture.watch()).subscription.state.sessions;
-  assert.deepEqual(result.branches.map((branch) => state[branch.sessionId]?.title).sort(), [
-    'try 1',
-    'try 2',
-    'try 3',
-    'try 4',
-    'try 5',
-  ]);
-  for (const [index, { sessionId, restoredProcesses }] of result.branches.entries()) {
-    assert.equal(restoredProcesses, processes);
-    assert.equal(await fixture.output(sessionId, `cat a; echo ${index} > a`), 'kept\n');
-    // Each counts for itself.
-    if (processes) assert.equal(await fixture.output(sessionId, askCounter), '2\n');
-  }
-  assert.equal(await fixture.output(session, 'cat a'), 'kept\n');
-  await assert.rejects(client.request('branch/many', { sessionId: session, turn: 99, count: 2 }), {
-    code: 'turnNotFound',
-  });
-
-  const many = [
-    'branch',
-    session,
-    String(turn.id),
-    '--count',
-    '2',
-    '--state-dir',
-    fixture.stateDirectory,
-    '--json',
-  ];
-  const made = await turntable(many);
-  assert.equal(made.code, 0, made.stdout);
-  const { branches } = z
-    .object({ branches: z.array(z.object({ sessionId: z.string() })) })
-    .parse(JSON.parse(made.stdout));
-  assert.equal(branches.length, 2);
-  cleanUp(
-    context,
-    client,
-    branches.map((branch) => branch.sessionId),
-  );
-});
-
-function cleanUp(context: TestContext, client: Client, sessionIds: readonly string[]): void {
-  context.after(async () => {
-    for (const sessionId of sessionIds) await client.request('session/remove', { sessionId });
-  });
-}
 
 /** Until nobody's transfer is shown any more. */
 async function untilIdle(helper: DoomedHelper): Promise<void> {
