@@ -134,7 +134,7 @@ function archived(each: Exported, versions: readonly string[], images: readonly 
 /** A turn that is told of, but cannot be gone back to: small, for only its words are left. */
 function withoutCheckpoint(turn: Turn): Turn {
   const { effects: _effects, ...rest } = turn;
-  if (!turn.checkpoint?.restorable) return turn;
+  if (turn.checkpoint?.restorable !== true) return turn;
   return {
     ...rest,
     checkpoint: {

@@ -6,6 +6,7 @@
 import { lstat, mkdir, readdir } from 'node:fs/promises';
 import { arch } from 'node:os';
 import { join } from 'node:path';
+import type { z } from 'zod';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import type { Turn } from '../protocol/state.ts';
@@ -25,7 +26,6 @@ import {
   type ArchiveHeader,
   type ArchiveImage,
 } from './archive-schema.ts';
-import type { z } from 'zod';
 import { crashPoint } from '../crash-point.ts';
 import { newId } from './ids.ts';
 import { HostFiles } from './needed-files.ts';
@@ -36,6 +36,8 @@ import type { Position, SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
 
 const shownDifferences = 20;
+/** The host's own directories as sandboxes get them: each at its own path. */
+const hostRoots = ['usr', 'etc', 'var', 'opt'].map((name) => ({ name, path: `/${name}`, lower: `/${name}` }));
 
 export interface ImportContext {
   readonly parts: SessionParts;
@@ -247,7 +249,7 @@ export class SessionImport implements AsyncDisposable {
     if (noDump !== undefined) return none(noDump);
     if (header.host.arch !== arch()) return none(`they ran on ${header.host.arch}, this is ${arch()}`);
     const kept: (string | undefined)[] = [];
-    const host = new HostFiles({ roots: await hostRootsOf(parts), mounts: parts.agents.mounts });
+    const host = new HostFiles({ roots: hostRoots, mounts: parts.agents.mounts });
     for (const image of this.#images) {
       const differing = await differingFiles(host, image);
       if (differing.length > 0) {
@@ -392,22 +394,6 @@ async function differingFiles(host: HostFiles, image: ArchiveImage): Promise<str
     if (here?.sha256 !== need.sha256 || here.sizeBytes !== need.sizeBytes) differing.push(need.path);
   }
   return differing;
-}
-
-/** The host's own directories as sandboxes get them: each at its own path. */
-async function hostRootsOf(
-  _parts: SessionParts,
-): Promise<ConstructorParameters<typeof HostFiles>[0]['roots']> {
-  return Promise.resolve(
-    ['usr', 'etc', 'var', 'opt'].map((name) => ({
-      name,
-      path: `/${name}`,
-      kind: 'overlay' as const,
-      lower: `/${name}`,
-      upper: '',
-      merged: '',
-    })),
-  );
 }
 
 function withoutImage({ furniture, survivors }: Position): Position {

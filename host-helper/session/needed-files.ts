@@ -18,7 +18,7 @@ export interface NeededFile {
 const hostRoots = new Set(['usr', 'etc', 'var', 'opt']);
 
 export interface HostFilesOptions {
-  readonly roots: readonly TrackedRoot[];
+  readonly roots: readonly Pick<TrackedRoot, 'name' | 'path' | 'lower'>[];
   /** Read-only trees that sandboxes have at their own path. */
   readonly mounts: readonly string[];
 }

@@ -8,7 +8,7 @@ import type { Handlers, RequestContext } from '../server/handlers.ts';
 import { ArchiveOutput } from './archive-output.ts';
 import { exportSession } from './export-session.ts';
 import { newId } from './ids.ts';
-import { type SessionImport } from './import-session.ts';
+import type { SessionImport } from './import-session.ts';
 import type { SessionParts } from './parts.ts';
 import type { SessionRegistry } from './registry.ts';
 import { checkpointOf } from './rewind.ts';
