@@ -22,18 +22,12 @@ export type Meanwhile = Pick<Observation, 'nameless' | 'reached'>;
 
 const nameChars = 60;
 
-export function printsOf(
-  processes: readonly LiveProcess[],
-  states: readonly ProcessState[] = [],
-): Prints {
+export function printsOf(processes: readonly LiveProcess[], states: readonly ProcessState[] = []): Prints {
   const byKey = new Map(states.map((state) => [processKey(state), state]));
   return new Map(
     processes.map((process) => {
       const key = processKey(process);
-      return [
-        key,
-        { name: nameOf(process), runCount: process.runCount, state: byKey.get(key) },
-      ];
+      return [key, { name: nameOf(process), runCount: process.runCount, state: byKey.get(key) }];
     }),
   );
 }
@@ -54,7 +48,8 @@ export function changesSince(before: Prints | undefined, now: Prints, meanwhile:
     const old = before?.get(key);
     if (!old) reasons.push(`${print.name} outlived the turn`);
     else if (old.runCount !== print.runCount) reasons.push(`${print.name} ran`);
-    else if (print.state && old.state) reasons.push(...reached(print.name, print.state, old.state, meanwhile));
+    else if (print.state && old.state)
+      reasons.push(...reached(print.name, print.state, old.state, meanwhile));
     else unknown.push(`${print.name} could not be looked at`);
   }
   for (const [key, print] of before ?? []) if (!now.has(key)) reasons.push(`${print.name} has ended`);
@@ -73,7 +68,9 @@ export function stillDescribes(version: Prints | undefined, now: Prints, meanwhi
 function reached(name: string, now: ProcessState, old: ProcessState, meanwhile: Meanwhile): string[] {
   const reasons: string[] = [];
   if (now.own !== old.own)
-    reasons.push(`something that others can change of ${name} has changed (signals, descriptors, limits, shared memory)`);
+    reasons.push(
+      `something that others can change of ${name} has changed (signals, descriptors, limits, shared memory)`,
+    );
   if (now.uncertain) reasons.push(`others may have changed what ${name} shares with them`);
   if (now.holdsDeleted && meanwhile.nameless > 0)
     reasons.push(`a deleted file that ${name} holds may have been written to`);

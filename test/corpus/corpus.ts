@@ -68,7 +68,14 @@ export const spots = {
   tmp: { name: 'tmp', directory: '/tmp/corpus' },
 } as const satisfies Record<string, Spot>;
 
-export const otherSpots: readonly Spot[] = [spots.home, spots.usr, spots.etc, spots.var, spots.opt, spots.tmp];
+export const otherSpots: readonly Spot[] = [
+  spots.home,
+  spots.usr,
+  spots.etc,
+  spots.var,
+  spots.opt,
+  spots.tmp,
+];
 
 /** Everything that an operation on files may want, in a directory of its own. */
 export function kit(directory: string): string {

@@ -47,7 +47,10 @@ export function summarize(result: CorpusResult): CorpusSummary {
       ...wrongRewinds.map(({ id, wrong }) => ({ id, what: `after a rewind: ${wrong.join(', ')}` })),
       ...nothing
         .filter((verdict) => !isRecognised(verdict))
-        .map((verdict) => ({ id: verdict.id, what: `class ${verdict.effectClass} for nothing: ${verdict.reasons}` })),
+        .map((verdict) => ({
+          id: verdict.id,
+          what: `class ${verdict.effectClass} for nothing: ${verdict.reasons}`,
+        })),
     ],
     corpusErrors: counted
       .filter((verdict) => verdict.expected !== verdict.label)

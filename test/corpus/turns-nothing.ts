@@ -58,8 +58,16 @@ const quiet: readonly Quiet[] = [
   ['come and go', 'many short processes', '$M children 200'],
   ['come and go', 'a daemon that ends itself', 'setsid sh -c "sleep 0.02" & wait'],
   ['come and go', 'a survivor that is told to quit', '$M serve brief && $M tell brief quit; sleep 0.05'],
-  ['come and go', 'a server asked and ended', 'python3 -m http.server 8123 > /dev/null 2>&1 & p=$!; sleep 0.3; kill $p; wait'],
-  ['nowhere', 'to /dev/null', 'seq 1 10000 > /dev/null; dd if=/dev/zero of=/dev/null bs=64k count=20 2> /dev/null'],
+  [
+    'come and go',
+    'a server asked and ended',
+    'python3 -m http.server 8123 > /dev/null 2>&1 & p=$!; sleep 0.3; kill $p; wait',
+  ],
+  [
+    'nowhere',
+    'to /dev/null',
+    'seq 1 10000 > /dev/null; dd if=/dev/zero of=/dev/null bs=64k count=20 2> /dev/null',
+  ],
   ['nowhere', 'to standard output and error', 'seq 1 500; seq 1 500 >&2'],
   ['nowhere', 'to a terminal', '$M terminal typed'],
   ['nowhere', 'to a socket pair', '$M socket-pair hello'],
@@ -72,14 +80,21 @@ const quiet: readonly Quiet[] = [
   ['nowhere', 'a here document', 'cat <<X\nhello\nX'],
 ];
 
-function suiteAt(name: string, spot: Spot, rows: readonly (readonly [Quiet, number])[], inFolder: boolean): Suite {
+function suiteAt(
+  name: string,
+  spot: Spot,
+  rows: readonly (readonly [Quiet, number])[],
+  inFolder: boolean,
+): Suite {
   const directory = (index: number): string => `${spot.directory}/n${index}`;
   const kits = rows.map(([, index]) => kit(directory(index))).join('; ');
   return {
     name,
     ...(inFolder ? { prepareFolder: kits } : {}),
     scenarios: [
-      ...(inFolder ? [] : [{ family: 'look', name: `prepare ${spot.name}`, steps: [{ name: 'kit', run: kits }] }]),
+      ...(inFolder
+        ? []
+        : [{ family: 'look', name: `prepare ${spot.name}`, steps: [{ name: 'kit', run: kits }] }]),
       ...rows.map(([[family, title, run], index]) =>
         one(family, `${title} (${spot.name})`, 'nothing', `cd ${directory(index)} && { ${run}\n}`),
       ),
@@ -104,7 +119,14 @@ function beside(suite: Suite): Suite {
   };
 }
 
-const elsewhere = otherSpots.map((spot, place) => suiteAt('', spot, all.filter(([, index]) => index % otherSpots.length === place), false));
+const elsewhere = otherSpots.map((spot, place) =>
+  suiteAt(
+    '',
+    spot,
+    all.filter(([, index]) => index % otherSpots.length === place),
+    false,
+  ),
+);
 
 export const nothingSuites: readonly Suite[] = [
   suiteAt('nothing in the folder', spots.lower, all, true),

@@ -52,7 +52,11 @@ const own: readonly Scenario[] = [
     ['background', 'processes', 'sleep 1000 > /dev/null 2>&1 < /dev/null & sleep 0.05'],
     ['with a log', 'full', 'setsid sh -c "echo begun; exec sleep 1000" > log 2>&1 < /dev/null & sleep 0.1'],
     ['one is killed', 'processes', 'pkill -n -x sleep; sleep 0.05'],
-    ['replaced by its like', 'processes', 'pkill -n -x sleep; setsid sleep 1000 > /dev/null 2>&1 < /dev/null & sleep 0.1'],
+    [
+      'replaced by its like',
+      'processes',
+      'pkill -n -x sleep; setsid sleep 1000 > /dev/null 2>&1 < /dev/null & sleep 0.1',
+    ],
   ]),
   life('survivor start', 'stopped and continued', [
     ['start', undefined, '$M serve x'],
@@ -79,12 +83,21 @@ const own: readonly Scenario[] = [
       ['writes to the renamed', 'full', '$M tell f write renamed'],
       ['its file is deleted', 'full', 'rm moved'],
       ['writes to the deleted', 'processes', '$M tell f write ghost'],
-      ['another writes to the deleted', 'processes', 'echo intruder >> /proc/$(pgrep -x mutate)/fd/$(ls -l /proc/$(pgrep -x mutate)/fd | sed -n "s/.* \\([0-9]*\\) -> .*deleted.*/\\1/p")'],
+      [
+        'another writes to the deleted',
+        'processes',
+        'echo intruder >> /proc/$(pgrep -x mutate)/fd/$(ls -l /proc/$(pgrep -x mutate)/fd | sed -n "s/.* \\([0-9]*\\) -> .*deleted.*/\\1/p")',
+      ],
       ['closes the deleted', 'processes', '$M tell f close'],
       ['is handed a file', 'processes', '$M tell f with-fd README.md nothing'],
       ['writes through what it was handed', 'full', '$M tell f write handed'],
     ],
-    ['another appends to it', 'its file is renamed', 'writes to the deleted', 'another writes to the deleted'],
+    [
+      'another appends to it',
+      'its file is renamed',
+      'writes to the deleted',
+      'another writes to the deleted',
+    ],
   ),
   // Whoever is told to do something has the words in its memory afterwards.
   life(
@@ -168,9 +181,17 @@ const own: readonly Scenario[] = [
     ['more of them', 'processes', '$M fill in more'],
     ['asleep with them', 'nothing', 'true'],
     ['opens a file', 'processes', '$M tell q open-read file'],
-    ['its offset moved by another', 'processes', 'p=$(pgrep -x mutate); $M seek-theirs $p $(ls -l /proc/$p/fd | sed -n "s/.* \\([0-9]*\\) -> .*file$/\\1/p") 17'],
+    [
+      'its offset moved by another',
+      'processes',
+      'p=$(pgrep -x mutate); $M seek-theirs $p $(ls -l /proc/$p/fd | sed -n "s/.* \\([0-9]*\\) -> .*file$/\\1/p") 17',
+    ],
     ['connections that it does not accept', undefined, '$M tell q listen 8202'],
-    ['a connection to its port', 'processes', 'python3 -c "import socket; s=socket.create_connection((\'127.0.0.1\', 8202)); s.send(b\'x\')"'],
+    [
+      'a connection to its port',
+      'processes',
+      "python3 -c \"import socket; s=socket.create_connection(('127.0.0.1', 8202)); s.send(b'x')\"",
+    ],
     ['an event for its inotify', undefined, '$M tell q watch .'],
     ['a file in the watched directory', 'full', 'echo x > seen'],
   ]),
@@ -182,9 +203,17 @@ const own: readonly Scenario[] = [
     ['a store by its child', 'processes', '$M tell h fork-writer w'],
     ['a child that only comes and goes', undefined, '$M tell h fork-and-reap'],
     ['a System V segment', 'processes', '$M tell h segment 77'],
-    ['written by another', 'processes', 'python3 - <<X\nimport ctypes\nc=ctypes.CDLL(None)\nc.shmat.restype=ctypes.c_void_p\np=c.shmat(c.shmget(77,4096,0o600),None,0)\nctypes.memset(p+9,90,3)\nX'],
+    [
+      'written by another',
+      'processes',
+      'python3 - <<X\nimport ctypes\nc=ctypes.CDLL(None)\nc.shmat.restype=ctypes.c_void_p\np=c.shmat(c.shmget(77,4096,0o600),None,0)\nctypes.memset(p+9,90,3)\nX',
+    ],
     ['a memfd', undefined, '$M tell h memfd kept'],
-    ['the memfd written by another', 'processes', 'p=$(pgrep -x mutate); echo over > /proc/$p/fd/$(ls -l /proc/$p/fd | sed -n "s/.* \\([0-9]*\\) -> .memfd.*/\\1/p")'],
+    [
+      'the memfd written by another',
+      'processes',
+      'p=$(pgrep -x mutate); echo over > /proc/$p/fd/$(ls -l /proc/$p/fd | sed -n "s/.* \\([0-9]*\\) -> .memfd.*/\\1/p")',
+    ],
   ]),
   life('survivor runs', 'all the time', [
     ['start', undefined, '$M serve k'],
@@ -214,7 +243,11 @@ const own: readonly Scenario[] = [
     'server',
     'of a developer',
     [
-      ['starts', 'processes', 'setsid python3 -m http.server 8203 > /dev/null 2>&1 < /dev/null & for i in $(seq 100); do curl -s -o /dev/null 127.0.0.1:8203/ && break; sleep 0.05; done; sleep 0.2'],
+      [
+        'starts',
+        'processes',
+        'setsid python3 -m http.server 8203 > /dev/null 2>&1 < /dev/null & for i in $(seq 100); do curl -s -o /dev/null 127.0.0.1:8203/ && break; sleep 0.05; done; sleep 0.2',
+      ],
       ['is asked', 'processes', 'curl -s 127.0.0.1:8203/README.md; sleep 0.3'],
       ['a file that it serves', undefined, 'echo new > served'],
       ['ends', 'processes', 'pkill -f http.server; sleep 0.1'],

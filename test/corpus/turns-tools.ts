@@ -7,7 +7,12 @@ import type { Label } from './oracle.ts';
 
 type Row = readonly [name: string, expect: Label | undefined, run: string];
 
-function story(family: string, name: string, rows: readonly Row[], samples: readonly string[] = []): Scenario {
+function story(
+  family: string,
+  name: string,
+  rows: readonly Row[],
+  samples: readonly string[] = [],
+): Scenario {
   return {
     family,
     name,
@@ -81,16 +86,28 @@ const scripts = story('scripts', 'python, node and the shell', [
   ['python imports it again', 'nothing', 'cd py && python3 -c "import mod"'],
   ['python -B', 'nothing', 'cd py && python3 -B -c "import mod"'],
   ['unittest of nothing', undefined, 'cd py && python3 -m unittest'],
-  ['node reads', 'nothing', 'node -e "console.log(require(\'fs\').readdirSync(\'.\').length)"'],
-  ['node writes', 'files', 'node -e "require(\'fs\').writeFileSync(\'n.json\', \'{}\')"'],
-  ['node writes and removes', 'nothing', 'node -e "const f=require(\'fs\'); f.writeFileSync(\'t\', \'1\'); f.unlinkSync(\'t\')"'],
-  ['which and versions', 'nothing', 'which sh python3 git; git --version; python3 --version; uname -a; id; date; env'],
+  ['node reads', 'nothing', "node -e \"console.log(require('fs').readdirSync('.').length)\""],
+  ['node writes', 'files', "node -e \"require('fs').writeFileSync('n.json', '{}')\""],
+  [
+    'node writes and removes',
+    'nothing',
+    "node -e \"const f=require('fs'); f.writeFileSync('t', '1'); f.unlinkSync('t')\"",
+  ],
+  [
+    'which and versions',
+    'nothing',
+    'which sh python3 git; git --version; python3 --version; uname -a; id; date; env',
+  ],
   ['tar and untar', 'files', 'tar czf src.tgz src && mkdir -p un && tar xzf src.tgz -C un'],
   ['untar over the same', 'nothing', 'tar xzf src.tgz -C un'],
   ['cp -pu of the same', 'nothing', 'cp -pu src/one.txt un/src/one.txt'],
   ['diff -r', 'nothing', 'diff -r src un/src'],
   ['xargs and tee', 'files', 'ls src | xargs -n1 | tee listing > /dev/null'],
-  ['patch', 'files', 'printf -- "--- a\\n+++ b\\n@@ -1 +1 @@\\n-one\\n+uno\\n" > p.diff && patch -s src/one.txt p.diff'],
+  [
+    'patch',
+    'files',
+    'printf -- "--- a\\n+++ b\\n@@ -1 +1 @@\\n-one\\n+uno\\n" > p.diff && patch -s src/one.txt p.diff',
+  ],
   ['patch that fails', undefined, 'patch -s -r - src/two.txt p.diff'],
   ['patch --dry-run', 'nothing', 'patch -s -R --dry-run src/one.txt p.diff'],
   ['sort in place', 'files', 'seq 30 -1 1 > nums && sort -n -o nums nums'],
@@ -100,7 +117,11 @@ const scripts = story('scripts', 'python, node and the shell', [
   ['ps, df, free', 'nothing', 'ps aux | head; df -h . ; cat /proc/meminfo | head -3'],
   ['dpkg -l', 'nothing', 'dpkg -l | head -5; dpkg -S /bin/sh'],
   ['a file in the home', 'files', 'echo x > ~/.profile-of-mine'],
-  ['a tool for everybody', 'files', 'printf "#!/bin/sh\\necho tool\\n" > /usr/local/bin/tool && chmod +x /usr/local/bin/tool'],
+  [
+    'a tool for everybody',
+    'files',
+    'printf "#!/bin/sh\\necho tool\\n" > /usr/local/bin/tool && chmod +x /usr/local/bin/tool',
+  ],
   ['the tool is run', 'nothing', 'tool'],
   ['a system file edited', 'files', 'echo "127.0.0.2 box" >> /etc/hosts'],
   ['a cache filled', 'files', 'mkdir -p /var/cache/mine && echo c > /var/cache/mine/c'],
@@ -124,7 +145,7 @@ function recorded(): Scenario {
   const { turns } = recordedSchema.parse(JSON.parse(readFileSync(file, 'utf8')));
   const broken = [
     'mkdir -p tests && git init -q . && git config user.email a@b.c && git config user.name n',
-    "printf '#!/usr/bin/env python3\\n\\n\\ndef division(a: float, b: float) -> float\\n    return a/b\\n\\n\\nif __name__ == \"__main__\":\\n    print(division(123, 15))\\n' > tests/missing_colon.py",
+    'printf \'#!/usr/bin/env python3\\n\\n\\ndef division(a: float, b: float) -> float\\n    return a/b\\n\\n\\nif __name__ == "__main__":\\n    print(division(123, 15))\\n\' > tests/missing_colon.py',
   ].join(' && ');
   return {
     family: 'recorded',

@@ -6,10 +6,7 @@
  * errno 38, "not there": programs fall back. io_uring can be neither watched nor dumped; process_vm_writev changes a process
  * that does not run, and nothing tells of it (debuggers have ptrace, which schedules whom it stops).
  */
-const absentCalls = [
-  ...['io_uring_setup', 'io_uring_enter', 'io_uring_register'],
-  'process_vm_writev',
-];
+const absentCalls = [...['io_uring_setup', 'io_uring_enter', 'io_uring_register'], 'process_vm_writev'];
 
 /** EPERM. Capabilities stop most of these already; the filter stands where a capability check alone would. */
 const forbiddenCalls = [

@@ -22,7 +22,15 @@ function live(pid: number, overrides: Partial<LiveProcess> = {}): LiveProcess {
 }
 
 function state(pid: number, overrides: Partial<ProcessState> = {}): ProcessState {
-  return { pid, startTicks: BigInt(pid), own: 1n, files: 2n, holdsDeleted: false, uncertain: false, ...overrides };
+  return {
+    pid,
+    startTicks: BigInt(pid),
+    own: 1n,
+    files: 2n,
+    holdsDeleted: false,
+    uncertain: false,
+    ...overrides,
+  };
 }
 
 const before = printsOf([live(1005)], [state(1005)]);
@@ -35,7 +43,9 @@ test('a process that did not run and was left alone has not changed, and its ima
 });
 
 test('a process that ran, one that is new and one that is gone are each a reason with a name', () => {
-  assert.deepEqual(changesSince(before, printsOf([live(1005, { runCount: 11n })]), quiet), ['node (pid 5) ran']);
+  assert.deepEqual(changesSince(before, printsOf([live(1005, { runCount: 11n })]), quiet), [
+    'node (pid 5) ran',
+  ]);
   assert.deepEqual(changesSince(before, printsOf([live(1005), live(1006)], [state(1005)]), quiet), [
     'node (pid 6) outlived the turn',
   ]);
