@@ -1,7 +1,7 @@
 /*
  * The sentry: holds BPF, seccomp notifications and the verification at exec for its owner, which
  * speaks frames on our stdin and stdout. Mechanism only; every decision is the owner's. Ends when
- * stdin ends. sentry --state-dir DIR
+ * stdin ends. sentry --state-dir DIR [--event-ring-bytes N]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -207,8 +207,13 @@ static void run(void) {
 
 int main(int argc, char **argv) {
     struct rlimit files = {65536, 65536};
-    if (argc != 3 || strcmp(argv[1], "--state-dir") != 0) {
-        say("usage: sentry --state-dir DIR");
+    uint32_t event_ring_bytes = 0; /* as large as it was built */
+    if (argc == 5 && strcmp(argv[3], "--event-ring-bytes") == 0)
+        event_ring_bytes = (uint32_t)strtoul(argv[4], NULL, 10);
+    else if (argc != 3)
+        argc = 0;
+    if (argc == 0 || strcmp(argv[1], "--state-dir") != 0) {
+        say("usage: sentry --state-dir DIR [--event-ring-bytes N]");
         return 2;
     }
     signal(SIGPIPE, SIG_IGN);
@@ -218,7 +223,7 @@ int main(int argc, char **argv) {
     signal(SIGHUP, SIG_IGN);
     setrlimit(RLIMIT_NOFILE, &files); /* held files of pending asks; fewer is fine */
     epoll = epoll_create1(EPOLL_CLOEXEC);
-    programs_load();
+    programs_load(event_ring_bytes);
     send_ready(argv[2]);
     fcntl(0, F_SETFL, O_NONBLOCK);
     fcntl(1, F_SETFL, O_NONBLOCK);

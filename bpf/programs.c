@@ -62,7 +62,7 @@ static int map_events(void) {
     return ring ? 0 : -errno;
 }
 
-static void load_lifecycle(void) {
+static void load_lifecycle(__u32 event_ring_bytes) {
     int error;
     if (getrandom(key, sizeof(key), 0) != sizeof(key) || !(lifecycle = lifecycle_bpf__open())) {
         trouble(lifecycle_trouble, sizeof(lifecycle_trouble), "open", errno);
@@ -70,6 +70,8 @@ static void load_lifecycle(void) {
     }
     lifecycle->rodata->argv_key0 = key[0];
     lifecycle->rodata->argv_key1 = key[1];
+    if (event_ring_bytes > 0)
+        bpf_map__set_max_entries(lifecycle->maps.events, event_ring_bytes);
     error = lifecycle_bpf__load(lifecycle);
     if (!error)
         error = map_events();
@@ -108,9 +110,9 @@ static void load_hints(void) {
     hints = NULL;
 }
 
-void programs_load(void) {
+void programs_load(__u32 event_ring_bytes) {
     libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
-    load_lifecycle();
+    load_lifecycle(event_ring_bytes);
     load_hints();
 }
 

@@ -10,7 +10,7 @@
 #include "events.h"
 
 /* Loads both objects; what could not be loaded says why. Nothing is attached yet. */
-void programs_load(void);
+void programs_load(__u32 event_ring_bytes);
 bool programs_have_lifecycle(void);
 bool programs_have_hints(void);
 const char *programs_lifecycle_trouble(void);

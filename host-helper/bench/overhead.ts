@@ -6,11 +6,11 @@
 
 import { existsSync } from 'node:fs';
 import { mkdir, readFile, rmdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { startSentry } from '../inspector/sentry-process.ts';
 import type { Sentry } from '../inspector/sentry.ts';
 import { silentLogger } from '../log.ts';
-import { mountOverlay } from '../sandbox/oci/overlay.ts';
+import { mountOverlays } from '../sandbox/oci/overlay.ts';
 import { prepareWork, type Work } from './overhead-work.ts';
 import { measurePairs, type PairedRatio, type Taken } from './paired.ts';
 import { run } from './run-command.ts';
@@ -48,7 +48,12 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
   const outside = join(directory, 'outside');
   const lower = join(directory, 'lower');
   await Promise.all([mkdir(lower), mkdir(outside)]);
-  await mountOverlay({ lowers: [lower], upper, work: join(directory, 'work'), target: merged }, silentLogger);
+  const [failed] = await mountOverlays(
+    join(dirname(options.sentryPath), 'supervisor'),
+    [{ lowers: [lower], upper, work: join(directory, 'work'), target: merged, fresh: true }],
+    silentLogger,
+  );
+  if (failed) throw failed;
   cleanup.defer(async () => {
     await run(['umount', merged]);
   });

@@ -52,6 +52,8 @@ export interface SentryOptions {
   /** Names the file system whose changes are hinted; the self-test works in a directory of its own below it. */
   readonly stateDir: string;
   readonly log: Logger;
+  /** Of the ring that process events wait in, a power of two; what does not fit is lost and counted. */
+  readonly eventRingBytes?: number;
 }
 
 /** Starts the child and waits until it has tested what works here. @throws TurntableError `sentryFailed` */
@@ -60,7 +62,9 @@ export async function startSentry(options: SentryOptions): Promise<Sentry> {
   for (const name of await readdir(options.stateDir))
     if (/^\.sentry-[A-Za-z0-9]{6}$/.test(name))
       await rm(join(options.stateDir, name), { recursive: true, force: true });
-  const child = spawn(options.binaryPath, ['--state-dir', options.stateDir], {
+  const ring =
+    options.eventRingBytes === undefined ? [] : ['--event-ring-bytes', String(options.eventRingBytes)];
+  const child = spawn(options.binaryPath, ['--state-dir', options.stateDir, ...ring], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   const sentry = new SentryProcess(child, options.log);

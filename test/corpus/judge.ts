@@ -40,11 +40,11 @@ export function missedBy(turn: Turn, difference: Difference): string[] {
     missed.push(`class ${effectClass} where ${difference.label} changed`);
   if (!checkpoint.restorable) missed.push(`not restorable: ${checkpoint.reason}`);
   const named = new Set(effects.files.entries.map((entry) => entry.path));
-  // Other names of a file that the developer's folder holds under several: said as a doubt, not as paths.
+  // Of a file with several names one is enough where only the names changed, or where the turn says that there are others.
   const doubted = effects.uncertain.some((reason) => reason.includes('has other names'));
-  const unnamed = difference.paths.filter(
-    (path) => !named.has(path) && !(doubted && difference.namesOf(path).some((name) => named.has(name))),
-  );
+  const byAnother = (path: string): boolean =>
+    (doubted || difference.isOnlyRenamed(path)) && difference.namesOf(path).some((name) => named.has(name));
+  const unnamed = difference.paths.filter((path) => !named.has(path) && !byAnother(path));
   if (!effects.files.truncated && unnamed.length > 0)
     missed.push(`paths not named: ${unnamed.slice(0, shownFacts).join(', ')}`);
   const survivors = new Set(effects.processes.survivors.map((survivor) => survivor.pid));

@@ -42,8 +42,10 @@ export interface Difference {
   readonly paths: readonly string[];
   /** In words: `started 12:345`, `ended …`, `12:345 memory`. */
   readonly processes: readonly string[];
-  /** All names of the file at a path, where it has several. */
+  /** All names of the file at a path, before and after, where it has several. */
   namesOf(path: string): readonly string[];
+  /** Whether the file itself is as before, and only which other names it has is not. */
+  isOnlyRenamed(path: string): boolean;
 }
 
 /** Small roots are walked whole; of the host's own directories only what the upper mentions can differ. */
@@ -132,11 +134,17 @@ export function difference(before: State, after: State): Difference {
   for (const who of before.processes.keys()) if (!after.processes.has(who)) processes.push(`ended ${who}`);
   const label =
     processes.length > 0 ? (paths.length > 0 ? 'full' : 'processes') : paths.length > 0 ? 'files' : 'nothing';
-  const namesOf = (path: string): string[] => {
-    const state = after.files.get(path) ?? before.files.get(path) ?? '-';
-    return state.slice(state.lastIndexOf(' ') + 1).split(':');
+  const both = (path: string): string[] => [before.files.get(path) ?? '-', after.files.get(path) ?? '-'];
+  return {
+    label,
+    paths: paths.sort(),
+    processes,
+    namesOf: (path) => both(path).flatMap((state) => state.slice(state.lastIndexOf(' ') + 1).split(':')),
+    isOnlyRenamed: (path) => {
+      const [was, is] = both(path).map((state) => state.slice(0, Math.max(0, state.lastIndexOf(' '))));
+      return was !== '' && was === is;
+    },
   };
-  return { label, paths: paths.sort(), processes, namesOf };
 }
 
 /** The last field of a state is an inode number where there are several names: replaced by the names themselves. */

@@ -133,7 +133,7 @@ class SuiteSession {
       decisionMs: turn.checkpoint?.inspectMs ?? 0,
       tookMs,
       missed: missedBy(turn, changed),
-      seen: shown(changed) + (said === '' ? '' : ` [stderr: ${said.slice(0, 200)}]`),
+      seen: shown(changed) + (said === '' ? '' : ` [stderr: ${said.replaceAll('\n', ' ').slice(0, 200)}]`),
       reasons: [turn.checkpoint?.reason ?? '', ...(turn.effects?.uncertain ?? [])].join('; '),
     };
   }

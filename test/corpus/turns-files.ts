@@ -67,7 +67,7 @@ export const operations: readonly Operation[] = [
   ['create', 'socket by bind', '$M bind new.sock'],
   ['create', 'socket by mknod', '$M mksocket new.sock'],
   ['create', 'O_TMPFILE and linkat', '$M tmpfile . new unnamed'],
-  ['create', 'odd names', "touch 'a b' '-x' \"it's\" 'ä' '*'"],
+  ['create', 'odd names', "touch -- 'a b' '-x' \"it's\" 'ä' '*'"],
   ['link', 'link', '$M link file new'],
   ['link', 'linkat', '$M linkat link new'],
   ['link', 'a third name', '$M link hard hardest'],

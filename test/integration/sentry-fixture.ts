@@ -60,9 +60,14 @@ export class Bench implements AsyncDisposable {
     run('clang', ['-O1', '-D_GNU_SOURCE', '-o', this.actor, source, '-lpthread']);
   }
 
-  async sentry(): Promise<Sentry> {
+  async sentry(options: { readonly eventRingBytes?: number } = {}): Promise<Sentry> {
     const log = process.env['SENTRY_TEST_LOG'] ? createLogger(console.error) : silentLogger;
-    const sentry = await startSentry({ binaryPath: sentryBinary, stateDir: this.directory, log });
+    const sentry = await startSentry({
+      binaryPath: sentryBinary,
+      stateDir: this.directory,
+      log,
+      ...options,
+    });
     this.#undo.push(() => sentry.close());
     return sentry;
   }

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { appendFileSync, chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setPriority } from 'node:os';
 import { after, before, test, type TestContext } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { planCheckpoint } from '../../host-helper/inspector/classify.ts';
 import type { ExecAsk, Observation, Sentry } from '../../host-helper/inspector/sentry.ts';
 import { Bench, whyNot, type Sandbox } from './sentry-fixture.ts';
 
@@ -113,6 +115,76 @@ test('a fence lists what is alive, and its run count stays flat while it sleeps'
   assert.deepEqual(later, process);
   assert.equal(process?.sharedWritableMapping, false);
 });
+
+test('a ring that is too small loses events, and every one of them is counted', { skip }, async (t) => {
+  const small = await bench.sentry({ eventRingBytes: 4096 });
+  const sandbox = bench.sandbox();
+  await small.watch({ sandbox: 1, cgroupId: sandbox.cgroupId, cgroupPath: sandbox.cgroupPath, roots: [] });
+  t.after(() => small.unwatch(1));
+  await sandbox.run(
+    '/bin/sh',
+    '-c',
+    'for a in 0 1 2 3 4 5 6 7 8 9; do for b in 0 1 2 3 4 5 6 7 8 9; do /bin/true; done; done',
+  );
+  const seen = await small.fence(1);
+  assert.ok(seen.dropped > 0);
+  assert.equal(seen.executedCount, 101);
+  assert.equal(seen.executed.length + seen.exits.length + seen.dropped, 202);
+  const plan = planCheckpoint({
+    observation: seen,
+    rootNames: ['workspace'],
+    hintsComplete: true,
+    survivors: 1,
+    processChanges: [],
+    imageServes: true,
+    mapperRan: false,
+    alsoUncertain: [],
+  });
+  assert.deepEqual([plan.processes, plan.dirtyRoots.size], ['dump', 1]);
+  assert.match(plan.uncertain.join(), new RegExp(`${seen.dropped} kernel events were lost`));
+  assert.equal((await small.fence(1)).dropped, 0);
+});
+
+test(
+  'a fence that does not wait tells of a fresh change again the next time, and then no more',
+  { skip },
+  async (t) => {
+    const one = bench.overlay();
+    const { number, sandbox } = await watched(t, one.upper);
+    await sentry.fence(number);
+    await sandbox.run('/bin/sh', '-c', `echo x > ${one.merged}/fresh`);
+    assert.deepEqual(dirty(await sentry.fence(number, 'now')), [0]);
+    // Whether the next one still tells of it depends on how quickly it comes.
+    await sentry.fence(number);
+    assert.deepEqual(dirty(await sentry.fence(number)), []);
+  },
+);
+
+test(
+  'states of a process that sleeps are alike until somebody else changes something of it',
+  { skip },
+  async (t) => {
+    const { number, sandbox } = await watched(t);
+    const sleeper = sandbox.start(['/bin/sh', '-c', 'trap "" USR1; echo up; exec sleep 1000']);
+    await sleeper.line();
+    const look = async () => (await sentry.states(number, [sleeper.pid]))[0];
+    // It may still be on its way into its sleep.
+    let counted: bigint | undefined;
+    for (;;) {
+      const [process] = (await sentry.fence(number)).live;
+      if (process?.argv[0] === 'sleep' && process.runCount === counted) break;
+      counted = process?.runCount;
+    }
+    const before = await look();
+    assert.ok(before);
+    assert.deepEqual(await look(), before);
+    setPriority(sleeper.pid, 5);
+    const after = await look();
+    assert.notEqual(after?.own, before.own);
+    assert.equal(after?.files, before.files);
+    assert.deepEqual(await sentry.states(number, [4_000_000]), []);
+  },
+);
 
 test('looking around leaves every root clean', { skip }, async (t) => {
   const one = bench.overlay();

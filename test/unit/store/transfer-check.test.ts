@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { hashOf, type ChunkHash } from '../../../host-helper/store/chunks.ts';
+import { hashOf, type ChunkHash } from '../../../host-helper/store/chunk-reader.ts';
 import { encodeBlockList, encodeDirectory, type TreeEntry } from '../../../host-helper/store/file-tree.ts';
 import { provenTree } from '../../../host-helper/store/transfer-check.ts';
 import { archiveInvalid } from '../../../host-helper/store/transfer-errors.ts';
