@@ -152,7 +152,8 @@ static void hash_pages(struct hash *hash, int memory, int pagemap, uint64_t star
             pages = PAGES_AT_ONCE;
         ssize_t got = pread(pagemap, entries, pages * 8, (off_t)(at / PAGE_BYTES * 8));
         for (ssize_t i = 0; i < got / 8; i++) {
-            if (!(entries[i] & (PAGE_PRESENT | PAGE_SWAPPED)) || (private && (entries[i] & PAGE_OF_FILE)))
+            /* What is shared may be there without being in this process's table. */
+            if (private && (!(entries[i] & (PAGE_PRESENT | PAGE_SWAPPED)) || (entries[i] & PAGE_OF_FILE)))
                 continue;
             uint64_t offset = at + (uint64_t)i * PAGE_BYTES;
             if (pread(memory, page, sizeof(page), (off_t)offset) != sizeof(page) ||

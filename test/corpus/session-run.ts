@@ -10,6 +10,8 @@ import { missedBy, shown, type Verdict } from './judge.ts';
 import { difference, locate, look, type Place, type State } from './oracle.ts';
 
 const run = promisify(execFile);
+/** A turn that hangs is a mistake of the corpus: it ends, and its label shows that. */
+const stepTimeoutMs = 60_000;
 
 export interface Bench {
   readonly client: Client;
@@ -114,6 +116,7 @@ class SuiteSession {
     const { turn, stderr } = await this.#bench.client.request('session/exec', {
       sessionId: this.#id,
       argv: ['sh', '-c', step.run],
+      timeoutMs: stepTimeoutMs,
       env: variables(this.#workspace),
     });
     const tookMs = performance.now() - startedMs;

@@ -170,9 +170,11 @@ static const char *obey(void) {
         pthread_t made;
         pthread_create(&made, NULL, ticks, word[0] == 'q' ? (void *)1 : NULL);
     } else if (strcmp(word, "fork") == 0) {
-        if (fork() == 0)
+        if (fork() == 0) {
+            close_range(3, ~0u, 0); /* or whoever asked would wait for the end of its connection */
             for (;;)
                 pause();
+        }
     } else if (strcmp(word, "fork-writer") == 0) {
         pid_t child = fork();
         if (child == 0) {

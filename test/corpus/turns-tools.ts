@@ -100,6 +100,7 @@ const scripts = story('scripts', 'python, node and the shell', [
   ],
   ['tar and untar', 'files', 'tar czf src.tgz src && mkdir -p un && tar xzf src.tgz -C un'],
   ['untar over the same', 'nothing', 'tar xzf src.tgz -C un'],
+  ['cp -pu of a newer one', 'files', 'cp -pu src/one.txt un/src/one.txt'],
   ['cp -pu of the same', 'nothing', 'cp -pu src/one.txt un/src/one.txt'],
   ['diff -r', 'nothing', 'diff -r src un/src'],
   ['xargs and tee', 'files', 'ls src | xargs -n1 | tee listing > /dev/null'],

@@ -168,13 +168,8 @@ test(
     const sleeper = sandbox.start(['/bin/sh', '-c', 'trap "" USR1; echo up; exec sleep 1000']);
     await sleeper.line();
     const look = async () => (await sentry.states(number, [sleeper.pid]))[0];
-    // It may still be on its way into its sleep.
-    let counted: bigint | undefined;
-    for (;;) {
-      const [process] = (await sentry.fence(number)).live;
-      if (process?.argv[0] === 'sleep' && process.runCount === counted) break;
-      counted = process?.runCount;
-    }
+    // Until then it is on its way there, perhaps runnable without being scheduled.
+    while (!readFileSync(`/proc/${sleeper.pid}/wchan`, 'utf8').includes('nanosleep')) await sleep(5);
     const before = await look();
     assert.ok(before);
     assert.deepEqual(await look(), before);

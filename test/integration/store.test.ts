@@ -117,13 +117,21 @@ storeTest('changes are what the sandbox sees, not what the upper holds', async (
   const start = await bench.capture(overlay, undefined);
   overlay.inside('touch c; chmod 600 dir/a; chmod 644 dir/a; echo n > n; rm n; rm dir/b');
   const one = await bench.capture(overlay, start.version);
-  assert.deepEqual(listed(one.changes), ['removed /project/dir/b']);
+  // A new time alone is a change, for what is built by times; said to be no more than that.
+  assert.deepEqual(listed(one.changes), ['changed /project/c', 'removed /project/dir/b']);
+  assert.deepEqual(
+    one.changes.filter((change) => change.timeOnly).map((change) => change.path),
+    ['/project/c'],
+  );
   overlay.inside('echo b > dir/b; rm -rf dir; mkdir dir; echo a > dir/a; echo z > dir/z');
   const two = await bench.capture(overlay, one.version);
-  assert.deepEqual(listed(two.changes), ['added /project/dir/z']);
+  assert.deepEqual(listed(two.changes), ['added /project/dir/z', 'changed /project/dir/a']);
+  assert.equal(two.changes.find((change) => change.path === '/project/dir/a')?.timeOnly, true);
   const store = await bench.store();
   assert.deepEqual(listed(await store.files.changes(two.version, start.version, [overlay.root])), [
     'added /project/dir/b',
+    'changed /project/c',
+    'changed /project/dir/a',
     'removed /project/dir/z',
   ]);
   assert.deepEqual(await store.files.changes(two.version, two.version, [overlay.root]), []);
