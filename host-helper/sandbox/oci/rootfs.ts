@@ -1,8 +1,12 @@
 /**
  * The plain root file system of a sandbox: links for a merged /usr, empty mount points, its own /tmp and /run, and the supervisor.
- * Everything else is mounted over it.
+ * Everything else is mounted over it. What runs in the sandbox is root there and may have put a link in the place of any of these;
+ * followed here, on the host, it would lead anywhere. So nothing is followed: what is not ours is moved aside. Call only while the
+ * sandbox is down.
  */
-import { chmod, copyFile, lstat, mkdir, readlink, rename, stat, symlink } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, copyFile, lstat, mkdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { supervisorDirectory, supervisorProgram } from './layout.ts';
 
@@ -27,31 +31,49 @@ export async function ensureRootfs(
   if (withSupervisor || !(await exists(program))) await installProgram(supervisorPath, program);
 }
 
-/** A mount point at any depth; parents that exist stay as they are. */
+/** A mount point at any depth; directories that exist stay as they are. */
 export async function ensureMountPoint(rootfs: string, path: string): Promise<void> {
-  await mkdir(join(rootfs, path), { recursive: true, mode: 0o755 });
+  let place = rootfs;
+  for (const [depth, name] of path.split('/').filter(Boolean).entries()) {
+    place = join(place, name);
+    // Ours: it was just made to be what the host has, and stays within.
+    if (depth === 0 && links.includes(name) && (await readlink(place).catch(() => undefined)) !== undefined)
+      continue;
+    await ensureDirectory(place, 0o755);
+  }
 }
 
 /** The host's own layout decides: a link stays a link, a real /bin (not merged) cannot be offered without an overlay and is left out. */
 async function copyLink(name: string, rootfs: string): Promise<void> {
-  const target = await readlink(`/${name}`).catch(() => undefined);
-  if (target === undefined || (await exists(join(rootfs, name)))) return;
-  await symlink(target.replace(/^\//, ''), join(rootfs, name));
+  const target = (await readlink(`/${name}`).catch(() => undefined))?.replace(/^\//, '');
+  const place = join(rootfs, name);
+  if (target === undefined || (await readlink(place).catch(() => undefined)) === target) return;
+  await moveAside(place);
+  await symlink(target, place);
 }
 
 async function ensureDirectory(path: string, mode: number): Promise<void> {
-  if (await exists(path)) return;
+  if ((await lstat(path).catch(() => undefined))?.isDirectory()) return;
+  await moveAside(path);
   await mkdir(path);
   await chmod(path, mode);
 }
 
 /** Beside and over: a program that runs must not be written into. */
 async function installProgram(source: string, target: string): Promise<void> {
-  const [wanted, present] = await Promise.all([stat(source), stat(target).catch(() => undefined)]);
-  if (present?.size === wanted.size && present.mtimeMs >= wanted.mtimeMs) return;
-  await copyFile(source, `${target}.new`);
-  await chmod(`${target}.new`, 0o755);
-  await rename(`${target}.new`, target);
+  const [wanted, present] = await Promise.all([stat(source), lstat(target).catch(() => undefined)]);
+  if (present?.isFile() && present.size === wanted.size && present.mtimeMs >= wanted.mtimeMs) return;
+  const fresh = `${target}.new`;
+  await rm(fresh, { recursive: true, force: true });
+  await copyFile(source, fresh, constants.COPYFILE_EXCL);
+  await chmod(fresh, 0o755);
+  if (present?.isDirectory()) await moveAside(target);
+  await rename(fresh, target);
+}
+
+/** Keeps what stands in the way of something of ours, under another name. */
+async function moveAside(path: string): Promise<void> {
+  if (await exists(path)) await rename(path, `${path}.moved-${randomBytes(4).toString('hex')}`);
 }
 
 async function exists(path: string): Promise<boolean> {
