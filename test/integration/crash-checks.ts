@@ -158,7 +158,12 @@ function* inDatabase({ stateDirectory, sessions, half }: Expected): Generator<st
       yield `checkpoint ${id} has lost its processes`;
     const packs = column('SELECT DISTINCT pack FROM chunk WHERE pack IS NOT NULL').map((id) => `${id}.pack`);
     yield* sameSet('pack', list(join(store, 'packs')), packs);
-    yield* sameSet('image', list(join(store, 'images')), column('SELECT id FROM image WHERE packed IS NULL'));
+    // Directories of images are caches, and go with the helper; only what an earlier version kept whole has nothing else.
+    const cached = list(join(store, 'images'));
+    const images = column('SELECT id FROM image');
+    for (const id of cached) if (!images.includes(id)) yield `image ${id} should not be there`;
+    for (const id of column('SELECT id FROM image WHERE packed IS NULL'))
+      if (!cached.includes(id)) yield `image ${id} is missing`;
   } finally {
     database.close();
   }
