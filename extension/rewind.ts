@@ -64,7 +64,9 @@ async function settleConflicts(error: TurntableError): Promise<ConflictChoice | 
     { label: t('Keep mine'), detail: t('Those files stay as you left them.'), choice: 'keep-mine' },
     {
       label: t('Merge'),
-      detail: t('Your changes in the restored files, with conflict markers where both changed the same lines.'),
+      detail: t(
+        'Your changes in the restored files, with conflict markers where both changed the same lines.',
+      ),
       choice: 'merge',
     },
     {
