@@ -138,8 +138,8 @@ bool thread_held(pid_t tid, const char *cgroup_path) {
     return file_says(path, "frozen 1") || frozen_by_version_1(tid);
 }
 
-/* Flat as long as no thread runs: times scheduled and time spent, for one that is never interrupted is not scheduled
- * again. */
+/* Flat as long as no thread runs: times scheduled and time spent, for one that is never interrupted
+ * is not scheduled again. */
 static uint64_t run_count(pid_t pid) {
     static pid_t tids[THREADS_MAX];
     int threads = process_threads(pid, tids, THREADS_MAX);

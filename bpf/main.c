@@ -90,7 +90,8 @@ static void on_reguard(const struct sentry_frame *frame, struct watch *watch) {
     frame_end();
 }
 
-static void on_fence(const struct sentry_frame *frame, const uint8_t *payload, struct watch *watch) {
+static void on_fence(const struct sentry_frame *frame, const uint8_t *payload,
+                     struct watch *watch) {
     struct sentry_fence fence = {0};
     if (frame->length == sizeof(fence))
         memcpy(&fence, payload, sizeof(fence));

@@ -22,8 +22,8 @@ void reach_stop(struct reach *reach) {
     reach->fd = -1;
 }
 
-/* 1: watched; 0: there is no /proc of a sandbox's own to watch (yet); or -errno. A mark on a mount costs only those who
- * write through that mount. */
+/* 1: watched; 0: there is no /proc of a sandbox's own to watch (yet); or -errno. A mark on a mount
+ * costs only those who write through that mount. */
 static int watch_proc(struct reach *reach, const char *cgroup_path) {
     struct stat own, theirs;
     char path[64];
@@ -70,8 +70,10 @@ uint64_t reach_take(struct reach *reach, const char *cgroup_path) {
         if (length < 0 && errno == EAGAIN)
             return count;
         if (length <= 0) {
-            /* The file of a process that is gone cannot be opened for us any more; what else is queued comes next. */
-            if (length < 0 && (errno == ESRCH || errno == EINTR || errno == ENOENT || errno == EACCES)) {
+            /* The file of a process that is gone cannot be opened for us any more; what else is
+             * queued comes next. */
+            if (length < 0 &&
+                (errno == ESRCH || errno == EINTR || errno == ENOENT || errno == EACCES)) {
                 count++;
                 continue;
             }

@@ -68,8 +68,8 @@ struct sentry_watch_root {
 };
 _Static_assert(sizeof(struct sentry_watch_root) == 8, "wire");
 
-/* Do not wait until the clock that stamps files has moved on: a root with a hint as young as that is told as dirty by
- * the fence after this one, too. */
+/* Do not wait until the clock that stamps files has moved on: a root with a hint as young as that
+ * is told as dirty by the fence after this one, too. */
 #define SENTRY_FENCE_NOW 1
 
 struct sentry_fence {

@@ -1,7 +1,8 @@
 /*
- * A process that was not scheduled has changed nothing of itself. Others may have: a signal that stays pending, bytes in
- * a queue that it does not read, an offset of a shared descriptor, a limit, memory that it shares, the name or size of a
- * file that it holds. All of that is read here, and nothing that moves by itself.
+ * A process that was not scheduled has changed nothing of itself. Others may have: a signal that
+ * stays pending, bytes in a queue that it does not read, an offset of a shared descriptor, a limit,
+ * memory that it shares, the name or size of a file that it holds. All of that is read here, and
+ * nothing that moves by itself.
  */
 #include "states.h"
 
@@ -68,7 +69,8 @@ static bool mix_scheduling(pid_t pid, struct sentry_state *state) {
     char *rest = strrchr(text, ')');
     if (!rest ||
         sscanf(rest + 1,
-               " %c %*d %llu %llu %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %llu %*d %*d %llu %*u %*d %*u %*u "
+               " %c %*d %llu %llu %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %llu %*d %*d "
+               "%llu %*u %*d %*u %*u "
                "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %*d %llu %llu",
                &kind, &group, &session, &nice, &start, &priority, &policy) != 7 ||
         kind == 'Z' || kind == 'X')
@@ -99,8 +101,8 @@ static void mix_fdinfo(pid_t pid, const char *number, struct sentry_state *state
     snprintf(name, sizeof(name), "fdinfo/%s", number);
     read_proc(pid, name);
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        if (!starts_with(line, "mnt_id:") && !starts_with(line, "ino:") && !starts_with(line, "it_value:") &&
-            !starts_with(line, "ticks:"))
+        if (!starts_with(line, "mnt_id:") && !starts_with(line, "ino:") &&
+            !starts_with(line, "it_value:") && !starts_with(line, "ticks:"))
             mix(&state->own, line, strlen(line));
 }
 
@@ -149,9 +151,11 @@ static void mix_shared(const char *path, off_t start, uint64_t length, struct se
     close(fd);
 }
 
-/* Of shared memory without a name only processes that inherited it can write, and those are told apart by whether they ran. */
+/* Of shared memory without a name only processes that inherited it can write, and those are told
+ * apart by whether they ran. */
 static bool is_shared_memory(const char *name) {
-    return starts_with(name, "/memfd:") || starts_with(name, "/SYSV") || starts_with(name, "/dev/shm/");
+    return starts_with(name, "/memfd:") || starts_with(name, "/SYSV") ||
+           starts_with(name, "/dev/shm/");
 }
 
 /* The content of a file without a name is part of whoever holds it. */
@@ -212,8 +216,8 @@ static void mix_mappings(pid_t pid, struct sentry_state *state) {
         struct stat status;
         char rights[8];
         int at = 0;
-        if (sscanf(line, "%llx-%llx %7s %*s %*s %*u %n", &start, &end, rights, &at) != 3 || at == 0 ||
-            line[at] != '/')
+        if (sscanf(line, "%llx-%llx %7s %*s %*s %*u %n", &start, &end, rights, &at) != 3 ||
+            at == 0 || line[at] != '/')
             continue;
         char *name = line + at;
         name[strcspn(name, "\n")] = 0;

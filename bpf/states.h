@@ -1,4 +1,5 @@
-/* What others can change of a process that does not run, as hashes to compare with those of another time. */
+/* What others can change of a process that does not run, as hashes to compare with those of another
+ * time. */
 #ifndef SENTRY_STATES_H
 #define SENTRY_STATES_H
 
