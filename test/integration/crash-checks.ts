@@ -90,14 +90,15 @@ function* onHost({ stateDirectory, helperPid, sessions, running }: Expected): Ge
   yield* strangers(stateDirectory, helperPid);
 }
 
-/** Frozen cgroups, stopped and traced processes. */
+/** Frozen cgroups, stopped and traced processes; a turn may have stopped a `sleep` of its own. */
 function* standingStill(id: string, path: string): Generator<string> {
   if (read(join(path, 'cgroup.events')).includes('frozen 1')) yield `${id} is frozen (${path})`;
   if (/FROZEN|FREEZING/.test(read(join(path, 'freezer.state')))) yield `${id} is frozen (${path})`;
   for (const pid of read(join(path, 'cgroup.procs')).split('\n').filter(Boolean)) {
     const status = read(`/proc/${pid}/status`);
     const [, state] = /^State:\s*(\S)/m.exec(status) ?? [];
-    if (state === 'T' || state === 't') yield `process ${pid} of ${id} is stopped`;
+    if ((state === 'T' && !status.startsWith('Name:\tsleep\n')) || state === 't')
+      yield `process ${pid} of ${id} is stopped`;
     if (!/^TracerPid:\s*0$/m.test(status) && status !== '') yield `process ${pid} of ${id} is traced`;
   }
 }
