@@ -88,6 +88,8 @@ export const checkpointSchema = z.object({
   inspectMs: z.number(),
   filesMs: z.number(),
   processesMs: z.number(),
+  /** From the end of the turn until the checkpoint was published, with what it waited for; absent in older records. */
+  closeMs: z.number().optional(),
   /** How long the model's reply was held back for this checkpoint. */
   heldMs: z.number(),
   /** What this checkpoint lacks, when something could not be done (for example "files only: no CRIU"). */

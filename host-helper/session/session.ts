@@ -356,6 +356,7 @@ export class Session {
   async closeOpenTurn(urgent: boolean): Promise<Turn | undefined> {
     const open = this.turns.open;
     if (!open) return undefined;
+    const startedMs = performance.now();
     this.#expecting?.abort();
     if (this.runtime.sandbox.state !== 'running') {
       await this.keepWhatIsThere(open.label);
@@ -382,7 +383,9 @@ export class Session {
       });
       // From here on a transcript that can be restored knows what the agent was told.
       if (open.kind === 'agent') this.#asked(undefined);
-      return this.publish(closed);
+      const { id, checkpoint } = this.publish(closed);
+      const closeMs = performance.now() - startedMs;
+      return this.turns.update(id, checkpoint ? { checkpoint: { ...checkpoint, closeMs } } : {});
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       this.logger.error('a turn could not be checkpointed', { turn: open.id, reason });
@@ -561,8 +564,8 @@ export class Session {
     };
   }
 
-  /** Requests whose reply was let through before the boundary was dealt with. */
-  readonly #capped = new Set<number>();
+  /** Requests whose reply was let through before the boundary was dealt with, and after how many milliseconds. */
+  readonly #capped = new Map<number, number>();
   readonly #turnByRequest = new Map<number, { closed: number | undefined; opened: number }>();
 
   async #boundary(request: MainLoopRequest): Promise<void> {
@@ -600,10 +603,17 @@ export class Session {
 
   /** The agent went on while its checkpoint was still being made: what that holds is no single instant. Says so. */
   #markCapped(request: MainLoopRequest, closed: Turn | undefined): void {
-    if (!this.#capped.delete(request.number) || !closed?.checkpoint?.restorable) return;
+    const heldMs = this.#capped.get(request.number);
+    this.#capped.delete(request.number);
+    if (heldMs === undefined || !closed?.checkpoint) return;
+    const checkpoint = { ...closed.checkpoint, heldMs };
+    if (!checkpoint.restorable) {
+      this.turns.update(closed.id, { checkpoint });
+      return;
+    }
     this.turns.update(closed.id, {
       checkpoint: {
-        ...closed.checkpoint,
+        ...checkpoint,
         restorable: false,
         reason: 'not restorable: the checkpoint took too long, so the agent was let go on before it was safe',
       },
@@ -615,7 +625,7 @@ export class Session {
     crashPoint('checkpoint:released');
     const closed = this.#turnByRequest.get(request.number)?.closed;
     if (closed === undefined) {
-      if (capped) this.#capped.add(request.number);
+      if (capped) this.#capped.set(request.number, heldMs);
       return;
     }
     const turn = this.turns.get(closed);
