@@ -254,7 +254,7 @@ export class Checkpointer {
     });
     const unseen = this.#unseen;
     this.#unseen = false;
-    const hinted = plan.dirtyRoots;
+    const hinted = new Set(plan.dirtyRoots);
     this.#closed += 1;
     if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
     // The first checkpoint is what everything else is a change of, under every policy.
@@ -267,10 +267,12 @@ export class Checkpointer {
     const livedBefore = this.#lastLive;
     this.#lastLive = printsOf(observation.live);
     const noDump = this.#parts.noDump() ?? stoppedAmong(observation.live) ?? this.#dumpFailed;
-    const [work, portsByPid] = await Promise.all([
+    const dirty = new Set(plan.dirtyRoots);
+    const [{ work, done }, portsByPid] = await Promise.all([
       this.#fitting(() =>
-        this.#work(request, survivors, plan, noDump, (during) => {
+        this.#carryOut(request, survivors, plan, dirty, noDump, (during) => {
           observation = mergeObservations(observation, during);
+          for (const name of dirtyIn(during, rootNames)) hinted.add(name);
         }),
       ),
       this.#listening(survivors, plan),
@@ -283,6 +285,7 @@ export class Checkpointer {
       }
       throw error;
     });
+    plan = done;
     this.#last = survivors.length === 0 ? new Map() : (work.prints ?? now);
 
     this.#hurried = false;
@@ -543,17 +546,37 @@ export class Checkpointer {
     return this.#ports;
   }
 
+  /** Does what is planned, and says what it came to: who ran while files were captured is dumped together with them. */
+  async #carryOut(
+    request: CloseRequest,
+    survivors: readonly LiveProcess[],
+    plan: Plan,
+    dirty: Set<string>,
+    noDump: string | undefined,
+    also: (observation: Observation) => void,
+  ): Promise<{ readonly work: Work; readonly done: Plan }> {
+    for (let done = plan; ;) {
+      const work = await this.#work(request, survivors, done, dirty, noDump, also);
+      if (work !== 'woke') return { work, done };
+      const ran = 'a process ran while files were captured';
+      done = { ...done, freeze: true, processes: 'dump', processChanges: [...done.processChanges, ran] };
+    }
+  }
+
   async #work(
     request: CloseRequest,
     survivors: readonly LiveProcess[],
     plan: Plan,
+    dirty: Set<string>,
     noDump: string | undefined,
     also: (observation: Observation) => void,
-  ): Promise<Work> {
+  ): Promise<Work | 'woke'> {
     const wantsDump = plan.processes === 'dump';
     if (wantsDump && noDump === undefined) {
       try {
-        return await this.#submit(request, 'processes', (wrote) => this.#dump(request, plan, also, wrote));
+        return await this.#submit(request, 'processes', (wrote) =>
+          this.#dump(request, plan, dirty, also, wrote),
+        );
       } catch (error) {
         // What has no room for memory may have some for files.
         const filesMayDo =
@@ -565,25 +588,25 @@ export class Checkpointer {
         this.#processes = undefined;
         this.#dumpFailed = error.message;
         return this.#submit(request, 'files', () =>
-          this.#filesOnly(request, { ...plan, freeze: true }, `files only: ${error.message}`),
+          this.#filesOnly(request, { ...plan, freeze: true }, dirty, also, `files only: ${error.message}`),
         );
       }
     }
     const degraded = wantsDump ? `files only: ${noDump ?? 'processes cannot be dumped'}` : undefined;
     if (degraded !== undefined) this.#processes = undefined;
-    if (plan.dirtyRoots.size === 0) {
+    if (dirty.size === 0) {
       if (plan.processChanges.length === 0) return { ...noWork, degraded };
       const prints = printsOf(survivors, await this.#states(request.watch, survivors));
       return { ...noWork, prints, degraded };
     }
-    return this.#submit(request, 'files', () => this.#filesOnly(request, plan, degraded));
+    return this.#submit(request, 'files', () => this.#filesOnly(request, plan, dirty, also, degraded));
   }
 
-  async #submit(
+  async #submit<T extends Work | 'woke'>(
     request: CloseRequest,
     kind: 'files' | 'processes',
-    run: (wrote: (bytes: number) => void) => Promise<Work>,
-  ): Promise<Work> {
+    run: (wrote: (bytes: number) => void) => Promise<T>,
+  ): Promise<T> {
     let begun = false;
     const job = this.#parts.engine.submit({
       sandboxId: request.sandbox.id,
@@ -594,7 +617,7 @@ export class Checkpointer {
         begun = true;
         crashPoint('checkpoint:begun');
         const work = await run(wrote);
-        wrote(work.captured?.bytesStored ?? 0);
+        if (work !== 'woke') wrote(work.captured?.bytesStored ?? 0);
         return work;
       },
     });
@@ -609,7 +632,14 @@ export class Checkpointer {
     }
   }
 
-  async #filesOnly(request: CloseRequest, plan: Plan, degraded: string | undefined): Promise<Work> {
+  /** `woke` when the image that is kept is older than these files: one of its processes has run. */
+  async #filesOnly(
+    request: CloseRequest,
+    plan: Plan,
+    dirty: Set<string>,
+    also: (observation: Observation) => void,
+    degraded: string | undefined,
+  ): Promise<Work | 'woke'> {
     const startedMs = performance.now();
     const done = (captured: CaptureResult, prints: Prints | undefined): Work => ({
       ...noWork,
@@ -618,16 +648,21 @@ export class Checkpointer {
       filesMs: performance.now() - startedMs,
       degraded,
     });
+    const keeps = plan.processes === 'keep';
     if (!plan.freeze) {
-      const captured = await this.#capture(request.sandbox, plan.dirtyRoots);
+      const captured = await this.#capture(request.sandbox, dirty);
       if (plan.processes === 'none' || (await this.#sleptOn(request))) return done(captured, undefined);
-    }
+      if (keeps) return 'woke';
+    } else if (keeps && !(await this.#sleptOn(request))) return 'woke';
     const { sandbox } = request;
     await sandbox.freeze();
     crashPoint('checkpoint:frozen');
     let captured: CaptureResult;
     try {
-      captured = await this.#capture(sandbox, plan.dirtyRoots, plan.sync);
+      const late = await this.#lateChanges(request, dirty, also);
+      // The freeze itself schedules everybody: who ran just before shows by what was written.
+      if (keeps && late.roots.some((root) => root.dirty)) return 'woke';
+      captured = await this.#capture(sandbox, dirty, plan.sync);
       crashPoint('checkpoint:captured');
     } finally {
       await sandbox.thaw();
@@ -636,20 +671,37 @@ export class Checkpointer {
     return done(captured, await this.#settled(request, undefined));
   }
 
-  /** Whether the survivors stayed asleep while files were captured; else it must be done again with everything standing still. */
+  /** Whether the survivors are still asleep; else it must be done again with everything standing still. */
   async #sleptOn(request: CloseRequest): Promise<boolean> {
     const after = await this.#observe(request.watch, 'now');
     this.#pending = after;
     return noneRan(this.#last, printsOf(this.#survivors(after, request)));
   }
 
+  /**
+   * What happened since the plan was made, with everything standing still. It is seen only once: `dirty` keeps its roots also
+   * for another try, where this one has no room.
+   */
+  async #lateChanges(
+    { sandbox, watch }: CloseRequest,
+    dirty: Set<string>,
+    also: (observation: Observation) => void,
+  ): Promise<Observation> {
+    const late = await this.#observe(watch, 'now');
+    also(late);
+    const names = sandbox.roots.map((root) => root.name);
+    for (const name of dirtyIn(late, names)) dirty.add(name);
+    return late;
+  }
+
   async #dump(
     request: CloseRequest,
     plan: Plan,
+    dirty: Set<string>,
     also: (observation: Observation) => void,
     wrote: (bytes: number) => void,
   ): Promise<Work> {
-    const { sandbox, watch } = request;
+    const { sandbox } = request;
     const { images } = this.#parts.store;
     const staged = await images.stage();
     crashPoint('dump:staged');
@@ -660,17 +712,10 @@ export class Checkpointer {
       const startedMs = performance.now();
       const dumped = await sandbox.dump(staged, async () => {
         const filesStartedMs = performance.now();
-        frozen = await this.#observe(watch, 'now');
-        const blind = frozen.dropped > 0 || frozen.unassigned > 0;
-        const dirty = new Set(blind ? sandbox.roots.map((root) => root.name) : plan.dirtyRoots);
-        for (const root of frozen.roots) {
-          const name = sandbox.roots[root.root]?.name;
-          if (root.dirty && name !== undefined) dirty.add(name);
-        }
+        frozen = await this.#lateChanges(request, dirty, also);
         captured = await this.#capture(sandbox, dirty, plan.sync);
         filesMs = performance.now() - filesStartedMs;
       });
-      if (frozen) also(frozen);
       this.#imageBytes = dumped.imageBytes;
       wrote(dumped.imageBytes);
       // The survivors come to rest while the image is made durable. Both are waited for: a failed one is discarded as a whole.
@@ -734,6 +779,12 @@ export class Checkpointer {
     if (this.#files === undefined || previous === this.#files) return captured;
     return { ...captured, changes: await files.changes(this.#files, captured.version, sandbox.roots) };
   }
+}
+
+/** The roots that hints name; all of them where something was lost. */
+function dirtyIn(seen: Observation, rootNames: readonly string[]): string[] {
+  const blind = seen.dropped > 0 || seen.unassigned > 0;
+  return rootNames.filter((_, index) => blind || seen.roots.find((root) => root.root === index)?.dirty);
 }
 
 /** Nobody did anything to anybody yet. */
