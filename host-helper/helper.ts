@@ -139,6 +139,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
     agents: options.agents,
     upstream: (name, env) => Promise.resolve(upstreamByName(name, { ...options.env, ...env }, model.url)),
     makeRoom: () => housekeeping.makeRoom(),
+    collect: () => housekeeping.collect(),
     dispatch,
     state: () => feed.state,
     logger,
@@ -146,6 +147,7 @@ export async function startHelper(options: HelperOptions): Promise<Helper> {
   const registry = new SessionRegistry(parts);
   const housekeeping = new Housekeeping({
     store,
+    engine,
     retention,
     sessions: () => registry.all,
     logger: logger.child('housekeeping'),

@@ -32,7 +32,7 @@ export interface Job<T> {
   makeUrgent(): void;
   /**
    * True when the job had not started: it never will, unless others were merged into it, who still get its result. A running
-   * job that is nobody else's gets its signal aborted and decides itself.
+   * job that nobody else waits for gets its signal aborted and decides itself.
    */
   cancel(): boolean;
 }
@@ -176,8 +176,9 @@ class CheckpointEngine implements Engine {
     const earlier = this.#mode === 'on' ? QueuedJob.waitingFor(merge, sandboxId, kind) : undefined;
     if (earlier) {
       this.#merged += 1;
-      earlier.absorb(run, urgent);
-      return this.#handle(earlier);
+      const handle = this.#handle(earlier);
+      if (urgent) handle.makeUrgent();
+      return handle;
     }
     const refusal = this.#refusal(request);
     if (refusal) {
@@ -266,6 +267,7 @@ class CheckpointEngine implements Engine {
         if (given || job.state === 'ended') return false;
         if (job.state === 'running') {
           if (job.holders === 1) job.abort();
+          else given = !job.release(holder);
           return false;
         }
         given = true;

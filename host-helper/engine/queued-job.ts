@@ -10,18 +10,12 @@ import type { JobKind, Waiting } from './schedule.ts';
 export type Run<T> = (signal: AbortSignal, wrote: (bytes: number) => void) => Promise<T>;
 
 /**
- * Jobs of a sandbox that are submitted with the same key may be merged while they wait: run once, with one result for all who
- * wait. `join`: what waits does for both (a collection, an audit). `replace`: the later one knows more, and is run in the
- * place of the earlier. Made once by whoever submits, so that only jobs with the same kind of result can meet.
+ * Jobs of a sandbox that are submitted with the same key are merged while they wait: what waits does for both (a collection),
+ * with one result for all who wait. Made once by whoever submits, so that only jobs with the same kind of result can meet.
  */
 export class MergeKey<T> {
-  readonly how: 'join' | 'replace';
   /** By sandbox and kind. For QueuedJob only. */
   readonly waiting = new Map<string, QueuedJob<T>>();
-
-  constructor(how: 'join' | 'replace') {
-    this.how = how;
-  }
 }
 
 export interface QueuedJobOptions<T> {
@@ -42,7 +36,7 @@ export class QueuedJob<T> implements Waiting {
   readonly #merge: MergeKey<T> | undefined;
   readonly #holders = new Set<PromiseWithResolvers<T>>();
   readonly #controller = new AbortController();
-  #run: Run<T>;
+  readonly #run: Run<T>;
   #urgent: boolean;
   #state: 'queued' | 'running' | 'ended' = 'queued';
   #bytes = 0;
@@ -98,16 +92,10 @@ export class QueuedJob<T> implements Waiting {
     return holder;
   }
 
-  /** A later job under the same key, which is not queued itself. */
-  absorb(run: Run<T>, urgent: boolean): void {
-    if (this.#merge?.how === 'replace') this.#run = run;
-    this.#urgent ||= urgent;
-  }
-
   /** One who waits gives up. True when nobody is left, so that the job need not be done. */
   release(holder: PromiseWithResolvers<T>): boolean {
     this.#holders.delete(holder);
-    holder.reject(new TurntableError('cancelled', 'The checkpoint was cancelled before it began.'));
+    holder.reject(new TurntableError('cancelled', 'Given up: the work was not waited for.'));
     return this.#holders.size === 0;
   }
 

@@ -109,13 +109,6 @@ export class Schedule<Item extends Waiting> {
     return true;
   }
 
-  /** Puts `item` where `earlier` waits, age and all. */
-  replace(earlier: Item, item: Item): void {
-    const items = this.#lanes.get(laneOf(earlier))?.items;
-    const index = items?.indexOf(earlier) ?? -1;
-    if (items && index >= 0) items[index] = item;
-  }
-
   /** The job to begin now, which counts as running from here on; undefined when none may. */
   next(nowMs: number): Item | undefined {
     const best = this.#candidates(nowMs)

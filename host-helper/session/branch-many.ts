@@ -51,6 +51,8 @@ export async function branchMany(
     while (next <= count && !signal.aborted && !(allOrNothing === true && failures.length > 0)) {
       const number = next++;
       try {
+        // Checkpoints of sessions at work come first.
+        await parts.engine.whenShort(signal);
         branches.push(await maker.make({ ...each, title: `${name.slice(0, 190)} ${number}` }, images));
         show();
       } catch (error) {

@@ -7,6 +7,8 @@
  * leaves alone what any work under way could need.
  */
 
+import type { Engine } from '../engine/engine.ts';
+import { MergeKey } from '../engine/queued-job.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ResultOf } from '../protocol/methods.ts';
@@ -24,8 +26,12 @@ const tidyIntervalMs = 10 * 60_000;
 /** Of what could go when room is short, so much goes at a time. */
 const roomShare = 0.25;
 
+/** Whose work it is in the engine's eyes. */
+const wholeHost = 'housekeeping';
+
 export interface HousekeepingOptions {
   readonly store: Store;
+  readonly engine: Engine;
   readonly retention: Retention;
   readonly sessions: () => readonly Session[];
   readonly logger: Logger;
@@ -34,6 +40,7 @@ export interface HousekeepingOptions {
 export class Housekeeping implements Disposable {
   readonly #options: HousekeepingOptions;
   #timer: NodeJS.Timeout | undefined;
+  readonly #collecting = new MergeKey<number>();
   #makingRoom: Promise<boolean> | undefined;
 
   constructor(options: HousekeepingOptions) {
@@ -58,7 +65,19 @@ export class Housekeeping implements Disposable {
 
   async tidy(): Promise<number> {
     this.#expire(this.#due());
-    return this.#options.store.collect();
+    return this.collect();
+  }
+
+  /** Bytes freed. After the checkpoints that wait; one collection for all who ask before it begins. */
+  collect(): Promise<number> {
+    const { engine, store } = this.#options;
+    return engine.submit({
+      sandboxId: wholeHost,
+      kind: 'background',
+      urgent: false,
+      merge: this.#collecting,
+      run: () => store.collect(),
+    }).done;
   }
 
   /** For a checkpoint that did not fit. True when there is more room than before; who still does not fit may ask again. */

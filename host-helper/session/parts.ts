@@ -36,6 +36,8 @@ export interface SessionParts {
   readonly upstream: (name: string, env: Readonly<Record<string, string>>) => Promise<Upstream>;
   /** For a checkpoint that did not fit into the store. True when there is more room than before. */
   readonly makeRoom: () => Promise<boolean>;
+  /** Removes what nothing needs any more, when there is nothing more urgent to do. */
+  readonly collect: () => Promise<number>;
   readonly dispatch: (action: Action) => void;
   readonly state: () => RootState;
   readonly logger: Logger;

@@ -247,7 +247,7 @@ export class SessionRegistry {
       return this.#discard(session);
     });
     // The session is gone whether or not its room can be given back at once.
-    await this.#parts.store.collect().catch((error: unknown) => {
+    await this.#parts.collect().catch((error: unknown) => {
       session.logger.warn('what nothing needs was not removed', { error });
     });
   }

@@ -268,40 +268,62 @@ describe('the engine', () => {
   });
 
   it('runs merged jobs once, in the place of the first, and settles all with one result', async () => {
-    for (const how of ['join', 'replace'] as const) {
-      const bench = new Bench({ maxConcurrent: 1 });
-      bench.submit('x/1');
-      const key = new MergeKey<string>(how);
-      const runs: string[] = [];
-      const submit = (name: string, urgent = false): Job<string> =>
-        bench.engine.submit({
-          sandboxId: 'a',
-          kind: 'files',
-          urgent,
-          merge: key,
-          run: () => {
-            runs.push(name);
-            return Promise.resolve(name);
-          },
-        });
-      const first = submit('first');
-      bench.submit('b/1');
-      const second = submit('second', true);
-      assert.equal(bench.engine.queued, 2);
-      await bench.end('x/1');
-      const wanted = how === 'join' ? 'first' : 'second';
-      assert.deepEqual([await first.done, await second.done, runs], [wanted, wanted, [wanted]]);
-      assert.equal(bench.engine.stats().merged, 1);
-      await bench.end('b/1');
-      // What has begun takes nothing in any more.
-      assert.equal(await submit('third').done.then(() => runs.length), 2);
-    }
+    const bench = new Bench({ maxConcurrent: 1 });
+    bench.submit('x/1');
+    const key = new MergeKey<string>();
+    const runs: string[] = [];
+    const submit = (name: string, urgent = false): Job<string> =>
+      bench.engine.submit({
+        sandboxId: 'a',
+        kind: 'files',
+        urgent,
+        merge: key,
+        run: () => {
+          runs.push(name);
+          return Promise.resolve(name);
+        },
+      });
+    const first = submit('first');
+    bench.submit('b/1');
+    const second = submit('second', true);
+    assert.equal(bench.engine.queued, 2);
+    await bench.end('x/1');
+    assert.deepEqual([await first.done, await second.done, runs], ['first', 'first', ['first']]);
+    assert.equal(bench.engine.stats().merged, 1);
+    await bench.end('b/1');
+    // What has begun takes nothing in any more.
+    assert.equal(await submit('third').done.then(() => runs.length), 2);
+  });
+
+  it('aborts a running job when the last who waits for it has given up', async () => {
+    const bench = new Bench({ maxConcurrent: 1 });
+    bench.submit('x/1');
+    const key = new MergeKey<boolean>();
+    const ended = Promise.withResolvers<void>();
+    const submit = (): Job<boolean> =>
+      bench.engine.submit({
+        sandboxId: 'a',
+        kind: 'files',
+        urgent: false,
+        merge: key,
+        run: async (signal) => {
+          await ended.promise;
+          return signal.aborted;
+        },
+      });
+    const [first, second] = [submit(), submit()];
+    await bench.end('x/1');
+    assert.equal(first.cancel(), false);
+    await assert.rejects(first.done, { code: 'cancelled' });
+    assert.equal(second.cancel(), false);
+    ended.resolve();
+    assert.equal(await second.done, true);
   });
 
   it('merges only within one sandbox, and cancels only for whoever gives up', async () => {
     const bench = new Bench({ maxConcurrent: 1 });
     bench.submit('x/1');
-    const key = new MergeKey<string>('join');
+    const key = new MergeKey<string>();
     const submit = (sandboxId: string): Job<string> =>
       bench.engine.submit({
         sandboxId,
@@ -321,7 +343,7 @@ describe('the engine', () => {
   it('forgets a merged job once everybody has given it up', async () => {
     const bench = new Bench({ maxConcurrent: 1 });
     bench.submit('x/1');
-    const key = new MergeKey<number>('join');
+    const key = new MergeKey<number>();
     let runs = 0;
     const submit = (): Job<number> =>
       bench.engine.submit({
