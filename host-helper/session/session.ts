@@ -198,7 +198,7 @@ export class Session {
   }
 
   async startAgent(prompt: string | undefined): Promise<void> {
-    this.#asked(prompt);
+    this.#noteAsked(prompt);
     await this.#launchAgent((agent) => agent.start(this.runtime.sandbox, prompt));
   }
 
@@ -207,14 +207,14 @@ export class Session {
     // Turns set aside do not count: what they wrote is not in this transcript.
     const line = lineOf({ turns: this.turns.all }, this.#record.head);
     const fresh = line.every((turn) => turn.kind !== 'agent');
-    this.#asked(prompt);
+    this.#noteAsked(prompt);
     // An agent that was never asked anything has no transcript to resume from.
     await this.#launchAgent((agent) =>
       fresh ? agent.start(this.runtime.sandbox, prompt) : agent.resume(this.runtime.sandbox, prompt),
     );
   }
 
-  #asked(prompt: string | undefined): void {
+  #noteAsked(prompt: string | undefined): void {
     const { asked, ...record } = this.#record;
     if (asked === undefined && prompt === undefined) return;
     this.#save({ ...record, ...(prompt === undefined ? {} : { asked: { prompt, turn: record.head } }) });
@@ -382,8 +382,7 @@ export class Session {
         alsoUncertain: uncertain,
       });
       // From here on a transcript that can be restored knows what the agent was told.
-      if (open.kind === 'agent') this.#asked(undefined);
-      const { id, checkpoint } = this.publish(closed);
+      const { id, checkpoint } = this.publish(closed, { told: open.kind === 'agent' });
       const closeMs = performance.now() - startedMs;
       return this.turns.update(id, checkpoint ? { checkpoint: { ...checkpoint, closeMs } } : {});
     } catch (error) {
@@ -417,8 +416,8 @@ export class Session {
     }
   }
 
-  /** Publishes a closed turn with its checkpoint and moves the head to it. */
-  publish(closed: Closed): Turn {
+  /** Publishes a closed turn with its checkpoint and moves the head to it. `told`: what the agent was asked is in it. */
+  publish(closed: Closed, { told = false } = {}): Turn {
     const latest = this.turns.find(closed.turn.id) ?? closed.turn;
     const turn: Turn = {
       ...closed.turn,
@@ -428,7 +427,10 @@ export class Session {
       ...(latest.exitCode === undefined ? {} : { exitCode: latest.exitCode }),
     };
     crashPoint('checkpoint:unpublished');
-    this.turns.publish(turn, closed.record, JSON.stringify({ ...this.#record, head: turn.id }));
+    const { asked, ...record } = this.#record;
+    const kept = told || asked === undefined ? record : { ...record, asked };
+    this.turns.publish(turn, closed.record, JSON.stringify({ ...kept, head: turn.id }));
+    this.#record = kept;
     crashPoint('checkpoint:published');
     this.setHead(turn.id);
     crashPoint('checkpoint:moved');

@@ -65,13 +65,22 @@ async function until(
   return found;
 }
 
-/** The agent's process on the host: the node that runs in the session's cgroup. */
-async function agentPid(session: string): Promise<number> {
+/** What runs in the session's cgroup, as pids of the host. */
+async function processesOf(session: string): Promise<number[]> {
+  const found: number[] = [];
   for (const entry of await readdir('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     const cgroup = await readFile(`/proc/${entry}/cgroup`, 'utf8').catch(() => '');
-    const command = await readFile(`/proc/${entry}/cmdline`, 'utf8').catch(() => '');
-    if (cgroup.includes(`/${session}`) && /(^|\/)(pi|node)\0/.test(command)) return Number(entry);
+    if (cgroup.includes(`/${session}`)) found.push(Number(entry));
+  }
+  return found;
+}
+
+/** The agent's process on the host: the node that runs in the session's cgroup. */
+async function agentPid(session: string): Promise<number> {
+  for (const pid of await processesOf(session)) {
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+    if (/(^|\/)(pi|node)\0/.test(command)) return pid;
   }
   return assert.fail('the agent does not run');
 }
@@ -118,6 +127,23 @@ test(
     await lab.up();
     await lab.check();
     assert.equal(await agentPid(session), pid, 'it is the same process');
+    await endsWell(lab, session);
+  },
+);
+
+test(
+  'an agent whose first turn was about to be published when the power went is told again what to do',
+  options,
+  async (context) => {
+    const work = await atWork(context, 50);
+    if (!work) return;
+    const { lab, session } = work;
+    await lab.setTrap('checkpoint:unpublished');
+    assert.equal(await lab.helper.died(), 'SIGKILL');
+    await lab.clearTrap();
+    for (const pid of await processesOf(session)) process.kill(pid, 'SIGKILL');
+    await lab.up();
+    await lab.helper.client.request('session/resume', { sessionId: session });
     await endsWell(lab, session);
   },
 );
