@@ -2,6 +2,7 @@
 # The Debian packages Turntable needs, with the reason for each. Installs only what is missing, and nothing recommended.
 #
 #   apt-packages.sh            what the helper needs to run and to be built
+#   apt-packages.sh --turns    also what the turns run that the benchmark measures
 #   apt-packages.sh --tests    also what only the tests need
 #   apt-packages.sh --check    installs nothing; prints what is missing and exits 1 if something is
 set -eu
@@ -25,6 +26,10 @@ libbpf-dev       loads BPF; linked into the sentry
 libelf-dev       libbpf reads ELF with it
 zlib1g-dev       libelf reads compressed sections with it
 '
+turn_packages='
+python3          a program that agents run in their turns, and write
+curl             asks servers that agents start
+'
 test_packages='
 chromium           the browser in which the tests drive VS Code
 fonts-dejavu-core  so that the pictures the tests take have letters
@@ -34,9 +39,10 @@ patch              proves that our patches are ones that it takes
 mode=install
 for argument in "$@"; do
     case $argument in
-        --tests) packages=$packages$test_packages ;;
+        --turns) packages=$packages$turn_packages ;;
+        --tests) packages=$packages$turn_packages$test_packages ;;
         --check) mode=check ;;
-        *) sed -n '2,6p' "$0" | cut -c3- >&2; exit 2 ;;
+        *) sed -n '2,7p' "$0" | cut -c3- >&2; exit 2 ;;
     esac
 done
 

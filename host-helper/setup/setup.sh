@@ -5,8 +5,9 @@
 #
 #   setup.sh build     npm packages, bundles and the .vsix: no root, no C
 #   setup.sh runtime   also apt packages, CRIU, the C children and the agents (default)
+#   setup.sh bench     also what the turns run that the benchmark measures
 #   setup.sh editor    also VS Code in the browser, for machines without a desktop VS Code
-#   setup.sh test      also Chromium, which the tests drive
+#   setup.sh test      everything above, and Chromium, which the tests drive
 set -eu
 
 cd "$(dirname "$0")/../.."
@@ -15,10 +16,10 @@ setup=host-helper/setup
 
 target=${1:-runtime}
 case $target in
-    build | runtime | editor | test) ;;
-    *) sed -n '2,9p' "$0" | cut -c3- >&2; exit 2 ;;
+    build | runtime | bench | editor | test) ;;
+    *) sed -n '2,10p' "$0" | cut -c3- >&2; exit 2 ;;
 esac
-rank() { case $1 in build) echo 0 ;; runtime) echo 1 ;; editor) echo 2 ;; test) echo 3 ;; esac; }
+rank() { case $1 in build) echo 0 ;; runtime | bench) echo 1 ;; editor) echo 2 ;; test) echo 3 ;; esac; }
 at_least() { [ "$(rank "$target")" -ge "$(rank "$1")" ]; }
 
 command -v npm >/dev/null 2>&1 && command -v node >/dev/null 2>&1 || {
@@ -51,11 +52,10 @@ PATH=$PWD/node_modules/.bin:$PATH
 export PATH
 
 if at_least runtime; then
-    tests=
-    [ "$target" != test ] || tests=--tests
+    case $target in test) more=--tests ;; bench) more=--turns ;; *) more= ;; esac
     # shellcheck disable=SC2086 # nothing or one word
-    sh $setup/apt-packages.sh --check $tests >/dev/null ||
-        step apt "$(date +%s)" - sh $setup/apt-packages.sh $tests || stop apt 'Its last lines above say why.'
+    sh $setup/apt-packages.sh --check $more >/dev/null ||
+        step apt "$(date +%s)" - sh $setup/apt-packages.sh $more || stop apt 'Its last lines above say why.'
 
     # Self-tested again whenever the kernel, or a candidate, is another one.
     step criu "$(uname -r) $(hash_of $setup/criu.sh $setup/criu-selftest.sh) $(stat -c '%Y %s' /usr/sbin/criu 2>/dev/null || true)" .cache/criu \

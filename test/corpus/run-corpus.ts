@@ -40,6 +40,7 @@ export interface CorpusResult {
 /** Runs it. Needs root, clang, and all that a helper needs. Leaves nothing behind. */
 export async function runCorpus(options: CorpusOptions = {}): Promise<CorpusResult> {
   const startedMs = performance.now();
+  await mustHave('python3', 'curl');
   // Not the system's temporary directory: a tmpfs cannot hold what overlayfs writes into uppers on every kernel.
   const directory = await mkdtemp('/var/tmp/turntable-corpus-');
   try {
@@ -84,4 +85,14 @@ async function compile(to: string, sources: readonly string[], more: readonly st
   const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-D_GNU_SOURCE'];
   const paths = sources.map((source) => join(import.meta.dirname, source));
   await run('clang', [...flags, '-o', to, ...paths, ...more]);
+}
+
+/** What turns run, and a bare machine may lack: without it they would do nothing, and be no turns of their kind. */
+async function mustHave(...programs: readonly string[]): Promise<void> {
+  for (const program of programs)
+    await run('sh', ['-c', `command -v ${program}`]).catch((cause: unknown) => {
+      throw new Error(`${program} is missing: \`sh host-helper/setup/apt-packages.sh --turns\` installs it`, {
+        cause,
+      });
+    });
 }

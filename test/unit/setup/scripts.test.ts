@@ -118,7 +118,7 @@ describe('scripts', () => {
     cpSync(join(setup, 'apt-packages.sh'), join(directory.path, 'apt-packages.sh'));
     const lists =
       readFileSync(join(directory.path, 'apt-packages.sh'), 'utf8').match(/packages='\n[^']*'/g) ?? [];
-    assert.equal(lists.length, 2);
+    assert.equal(lists.length, 3);
     for (const line of lists.flatMap((list) => list.split('\n').slice(1, -1)))
       assert.match(line, /^[a-z0-9.+-]+ {1,}\S.{8,}$/);
   });
