@@ -25,10 +25,17 @@ import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { Checkpoint, EffectClass, ReachedHost, Turn } from '../protocol/state.ts';
 import type { Sandbox } from '../sandbox/sandbox.ts';
-import type { CaptureResult, CheckpointRecord, FileChange, FileVersionId, Store } from '../store/store.ts';
+import type {
+  CaptureRequest,
+  CaptureResult,
+  CheckpointRecord,
+  FileVersionId,
+  Store,
+} from '../store/store.ts';
 import { planUnder, type CheckpointPolicy } from './checkpoint-policy.ts';
 import { newId } from './ids.ts';
 import type { Position } from './session-record.ts';
+import { Sightings } from './sightings.ts';
 
 /** How long restored or thawed processes get to go back to sleep before their run counts become the baseline. */
 const settleMs = 25;
@@ -100,6 +107,16 @@ export interface Closed {
 /** The checkpoint was not even begun. All that was known is still known: the next one takes in what this one was for. */
 export class NotBegun extends Error {
   override readonly name = 'NotBegun';
+}
+
+/** One checkpoint to be made: what its parts hand on to each other. */
+interface Order {
+  readonly request: CloseRequest;
+  readonly survivors: readonly LiveProcess[];
+  /** Why processes cannot be dumped now. */
+  readonly noDump: string | undefined;
+  readonly seen: Sightings;
+  readonly audit: boolean;
 }
 
 interface Work {
@@ -177,6 +194,7 @@ export class Checkpointer {
     const survivors = survivorsAmong(observation.live, agent?.sandboxPid, known);
     this.#last = printsOf(survivors, await this.#states(watch, survivors));
     this.#lastLive = printsOf(observation.live);
+    this.#ports = await listeningPorts(survivors.map((process) => process.pid));
     this.#processes = {
       image: image.id,
       turn: image.turn,
@@ -229,7 +247,7 @@ export class Checkpointer {
   /** Closes `request.turn` with a checkpoint. Throws `NotBegun`, or when not even the files could be captured. */
   async close(request: CloseRequest): Promise<Closed> {
     const startedMs = performance.now();
-    let observation = await this.#observe(request.watch, 'now');
+    const observation = await this.#observe(request.watch, 'now');
     crashPoint('checkpoint:observed');
     const survivors = this.#survivors(observation, request);
     const rootNames = request.sandbox.roots.map((root) => root.name);
@@ -239,7 +257,7 @@ export class Checkpointer {
     let plan = planCheckpoint({
       observation,
       rootNames,
-      hintsComplete: this.#hintsTrusted && this.#parts.sentry()?.features.hints === 'complete',
+      hintsComplete: this.#hintsComplete,
       survivors: survivors.length,
       processChanges: changesSince(this.#last, now, observation),
       imageServes: version !== undefined && stillDescribes(version.prints, now, version.meanwhile),
@@ -254,9 +272,10 @@ export class Checkpointer {
     });
     const unseen = this.#unseen;
     this.#unseen = false;
-    const hinted = new Set(plan.dirtyRoots);
+    const hinted = plan.dirtyRoots;
     this.#closed += 1;
-    if (this.#closed % auditInterval === 0) plan = { ...plan, dirtyRoots: new Set(rootNames) };
+    const audit = this.#closed % auditInterval === 0;
+    if (audit) plan = { ...plan, dirtyRoots: new Set(rootNames) };
     // The first checkpoint is what everything else is a change of, under every policy.
     if (request.turn.kind !== 'start') plan = planUnder(this.#parts.policy, plan, rootNames);
     const inspectMs = performance.now() - startedMs;
@@ -267,19 +286,23 @@ export class Checkpointer {
     const livedBefore = this.#lastLive;
     this.#lastLive = printsOf(observation.live);
     const noDump = this.#parts.noDump() ?? stoppedAmong(observation.live) ?? this.#dumpFailed;
-    const dirty = new Set(plan.dirtyRoots);
+    const seen = new Sightings({
+      observation,
+      rootNames,
+      dirty: plan.dirtyRoots,
+      hinted,
+      // Under other policies not all that was hinted is captured. Stores through mappings are not hinted again and again.
+      hintsSuffice:
+        this.#parts.policy === 'effects' && this.#hintsComplete && plan.uncertain.length === 0 && !plan.sync,
+    });
+    const order: Order = { request, survivors, noDump, seen, audit };
     const [{ work, done }, portsByPid] = await Promise.all([
-      this.#fitting(() =>
-        this.#carryOut(request, survivors, plan, dirty, noDump, (during) => {
-          observation = mergeObservations(observation, during);
-          for (const name of dirtyIn(during, rootNames)) hinted.add(name);
-        }),
-      ),
+      this.#fitting(() => this.#carryOut(order, plan)),
       this.#listening(survivors, plan),
     ]).catch((error: unknown) => {
       this.#hurried = false;
       if (error instanceof NotBegun) {
-        this.#pending = this.#pending ? mergeObservations(observation, this.#pending) : observation;
+        this.#pending = this.#pending ? mergeObservations(seen.observation, this.#pending) : seen.observation;
         this.#unseen ||= unseen;
         this.#lastLive = livedBefore;
       }
@@ -299,10 +322,13 @@ export class Checkpointer {
     this.#files = fileVersion;
 
     const changes = work.captured?.changes ?? [];
-    const missed = await this.#missedByHints(request.watch, rootNames, hinted, changes);
+    const missed = await this.#missedByHints(request.watch, rootNames, [
+      ...changes.map((change) => change.root).filter((root) => !seen.hinted.has(root)),
+      ...(work.captured?.missedIn ?? []),
+    ]);
     const uncertain = [...plan.uncertain, ...(work.captured?.warnings ?? []), ...missed];
     const effects = buildEffects({
-      observation,
+      observation: seen.observation,
       changes,
       isAgentState: this.#parts.isAgentState,
       survivors,
@@ -431,17 +457,20 @@ export class Checkpointer {
     };
   }
 
+  get #hintsComplete(): boolean {
+    return this.#hintsTrusted && this.#parts.sentry()?.features.hints === 'complete';
+  }
+
   /**
-   * The audit: a root that the scan finds changed although no hint named it, neither before the capture nor while it ran, shows
-   * that hints cannot be relied on. From then on this session is scanned at every turn.
+   * The audit: a root in which a scan finds changed what no hint named, neither before the capture nor while it ran, shows that
+   * hints cannot be relied on. From then on this session is scanned at every turn.
    */
   async #missedByHints(
     watch: number,
     rootNames: readonly string[],
-    hinted: ReadonlySet<string>,
-    changes: readonly FileChange[],
+    unhinted: readonly string[],
   ): Promise<string[]> {
-    const suspects = new Set(changes.map((change) => change.root).filter((root) => !hinted.has(root)));
+    const suspects = new Set(unhinted);
     if (suspects.size === 0) return [];
     const later = await this.#observe(watch);
     this.#pending = later;
@@ -547,36 +576,21 @@ export class Checkpointer {
   }
 
   /** Does what is planned, and says what it came to: who ran while files were captured is dumped together with them. */
-  async #carryOut(
-    request: CloseRequest,
-    survivors: readonly LiveProcess[],
-    plan: Plan,
-    dirty: Set<string>,
-    noDump: string | undefined,
-    also: (observation: Observation) => void,
-  ): Promise<{ readonly work: Work; readonly done: Plan }> {
+  async #carryOut(order: Order, plan: Plan): Promise<{ readonly work: Work; readonly done: Plan }> {
     for (let done = plan; ;) {
-      const work = await this.#work(request, survivors, done, dirty, noDump, also);
+      const work = await this.#work(order, done);
       if (work !== 'woke') return { work, done };
       const ran = 'a process ran while files were captured';
       done = { ...done, freeze: true, processes: 'dump', processChanges: [...done.processChanges, ran] };
     }
   }
 
-  async #work(
-    request: CloseRequest,
-    survivors: readonly LiveProcess[],
-    plan: Plan,
-    dirty: Set<string>,
-    noDump: string | undefined,
-    also: (observation: Observation) => void,
-  ): Promise<Work | 'woke'> {
+  async #work(order: Order, plan: Plan): Promise<Work | 'woke'> {
+    const { request, survivors, noDump, seen } = order;
     const wantsDump = plan.processes === 'dump';
     if (wantsDump && noDump === undefined) {
       try {
-        return await this.#submit(request, 'processes', (wrote) =>
-          this.#dump(request, plan, dirty, also, wrote),
-        );
+        return await this.#submit(request, 'processes', (wrote) => this.#dump(order, plan, wrote));
       } catch (error) {
         // What has no room for memory may have some for files.
         const filesMayDo =
@@ -588,18 +602,18 @@ export class Checkpointer {
         this.#processes = undefined;
         this.#dumpFailed = error.message;
         return this.#submit(request, 'files', () =>
-          this.#filesOnly(request, { ...plan, freeze: true }, dirty, also, `files only: ${error.message}`),
+          this.#filesOnly(order, { ...plan, freeze: true }, `files only: ${error.message}`),
         );
       }
     }
     const degraded = wantsDump ? `files only: ${noDump ?? 'processes cannot be dumped'}` : undefined;
     if (degraded !== undefined) this.#processes = undefined;
-    if (dirty.size === 0) {
+    if (seen.dirty.size === 0) {
       if (plan.processChanges.length === 0) return { ...noWork, degraded };
       const prints = printsOf(survivors, await this.#states(request.watch, survivors));
       return { ...noWork, prints, degraded };
     }
-    return this.#submit(request, 'files', () => this.#filesOnly(request, plan, dirty, also, degraded));
+    return this.#submit(request, 'files', () => this.#filesOnly(order, plan, degraded));
   }
 
   async #submit<T extends Work | 'woke'>(
@@ -633,13 +647,8 @@ export class Checkpointer {
   }
 
   /** `woke` when the image that is kept is older than these files: one of its processes has run. */
-  async #filesOnly(
-    request: CloseRequest,
-    plan: Plan,
-    dirty: Set<string>,
-    also: (observation: Observation) => void,
-    degraded: string | undefined,
-  ): Promise<Work | 'woke'> {
+  async #filesOnly(order: Order, plan: Plan, degraded: string | undefined): Promise<Work | 'woke'> {
+    const { request } = order;
     const startedMs = performance.now();
     const done = (captured: CaptureResult, prints: Prints | undefined): Work => ({
       ...noWork,
@@ -650,7 +659,7 @@ export class Checkpointer {
     });
     const keeps = plan.processes === 'keep';
     if (!plan.freeze) {
-      const captured = await this.#capture(request.sandbox, dirty);
+      const captured = await this.#captureSeen(order, plan);
       if (plan.processes === 'none' || (await this.#sleptOn(request))) return done(captured, undefined);
       if (keeps) return 'woke';
     } else if (keeps && !(await this.#sleptOn(request))) return 'woke';
@@ -659,10 +668,10 @@ export class Checkpointer {
     crashPoint('checkpoint:frozen');
     let captured: CaptureResult;
     try {
-      const late = await this.#lateChanges(request, dirty, also);
+      const late = await this.#lateChanges(order);
       // The freeze itself schedules everybody: who ran just before shows by what was written.
       if (keeps && late.roots.some((root) => root.dirty)) return 'woke';
-      captured = await this.#capture(sandbox, dirty, plan.sync);
+      captured = await this.#captureSeen(order, plan);
       crashPoint('checkpoint:captured');
     } finally {
       await sandbox.thaw();
@@ -678,29 +687,15 @@ export class Checkpointer {
     return noneRan(this.#last, printsOf(this.#survivors(after, request)));
   }
 
-  /**
-   * What happened since the plan was made, with everything standing still. It is seen only once: `dirty` keeps its roots also
-   * for another try, where this one has no room.
-   */
-  async #lateChanges(
-    { sandbox, watch }: CloseRequest,
-    dirty: Set<string>,
-    also: (observation: Observation) => void,
-  ): Promise<Observation> {
-    const late = await this.#observe(watch, 'now');
-    also(late);
-    const names = sandbox.roots.map((root) => root.name);
-    for (const name of dirtyIn(late, names)) dirty.add(name);
+  /** What happened since the plan was made, with everything standing still. */
+  async #lateChanges({ request, seen }: Order): Promise<Observation> {
+    const late = await this.#observe(request.watch, 'now');
+    seen.add(late);
     return late;
   }
 
-  async #dump(
-    request: CloseRequest,
-    plan: Plan,
-    dirty: Set<string>,
-    also: (observation: Observation) => void,
-    wrote: (bytes: number) => void,
-  ): Promise<Work> {
+  async #dump(order: Order, plan: Plan, wrote: (bytes: number) => void): Promise<Work> {
+    const { request } = order;
     const { sandbox } = request;
     const { images } = this.#parts.store;
     const staged = await images.stage();
@@ -712,8 +707,8 @@ export class Checkpointer {
       const startedMs = performance.now();
       const dumped = await sandbox.dump(staged, async () => {
         const filesStartedMs = performance.now();
-        frozen = await this.#lateChanges(request, dirty, also);
-        captured = await this.#capture(sandbox, dirty, plan.sync);
+        frozen = await this.#lateChanges(order);
+        captured = await this.#captureSeen(order, plan);
         filesMs = performance.now() - filesStartedMs;
       });
       this.#imageBytes = dumped.imageBytes;
@@ -761,10 +756,16 @@ export class Checkpointer {
     return wrote && frozen ? printsOf(this.#survivors(frozen, request)) : printsOf(survivors, states);
   }
 
+  /** The roots where changes were seen; in them, where it is certain, only what has changed. */
+  #captureSeen({ request, seen, audit }: Order, plan: Plan): Promise<CaptureResult> {
+    const { inodes } = seen;
+    return this.#capture(request.sandbox, seen.dirty, { syncFirst: plan.sync, inodes, audit });
+  }
+
   async #capture(
     sandbox: Sandbox,
     dirtyRoots: ReadonlySet<string>,
-    syncFirst = false,
+    how: Pick<CaptureRequest, 'syncFirst' | 'inodes' | 'audit'> = {},
   ): Promise<CaptureResult> {
     const previous = this.#looked ?? this.#files;
     const { files } = this.#parts.store;
@@ -773,18 +774,12 @@ export class Checkpointer {
       roots: sandbox.roots,
       previous,
       dirtyRoots,
-      syncFirst,
+      ...how,
     });
     this.#looked = undefined;
     if (this.#files === undefined || previous === this.#files) return captured;
     return { ...captured, changes: await files.changes(this.#files, captured.version, sandbox.roots) };
   }
-}
-
-/** The roots that hints name; all of them where something was lost. */
-function dirtyIn(seen: Observation, rootNames: readonly string[]): string[] {
-  const blind = seen.dropped > 0 || seen.unassigned > 0;
-  return rootNames.filter((_, index) => blind || seen.roots.find((root) => root.root === index)?.dirty);
 }
 
 /** Nobody did anything to anybody yet. */

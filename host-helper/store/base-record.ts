@@ -16,7 +16,7 @@ import {
   type EntryBase,
   type TreeEntry,
 } from './file-tree.ts';
-import { pathOf, setBase, type IndexNode } from './root-index.ts';
+import { pathOf, setBase, type IndexNode } from './root-nodes.ts';
 import type { TreeWorker } from './treefs.ts';
 import { blockBytes, decodeStat, type Detail } from './treefs-wire.ts';
 
@@ -94,7 +94,7 @@ export async function recordBases(
 export async function describeDirectory(worker: TreeWorker, root: string, path: string): Promise<Buffer> {
   const fields: string[] = [];
   const names: string[] = [];
-  await worker.scan(root, path, false, (record) => {
+  await worker.scan(root, path, 0, (record) => {
     if (record.depth === 0) return;
     names.length = record.depth - 1;
     names.push(record.name);

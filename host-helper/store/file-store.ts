@@ -8,12 +8,13 @@ import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { TrackedRoot } from '../sandbox/sandbox.ts';
 import { recordBases, workspaceRootName } from './base-record.ts';
-import { explainWriteError, type ChunkStore } from './chunks.ts';
+import { explainWriteError, type ChunkBatch, type ChunkStore } from './chunks.ts';
 import { explainDatabaseError } from './database.ts';
 import { isFile, isSymlink, kindOf, sameEntry, type TreeEntry } from './file-tree.ts';
 import { OverlayView } from './overlay-view.ts';
 import { adoptBases, writeDifference, type RestoreCount } from './restore-plan.ts';
-import { pathOf, RootIndex, type IndexNode } from './root-index.ts';
+import { RootIndex, type RefreshResult } from './root-index.ts';
+import { pathOf, type IndexNode } from './root-nodes.ts';
 import { findInSandbox, notFound } from './sandbox-path.ts';
 import type {
   CaptureRequest,
@@ -142,6 +143,7 @@ export class VersionedFiles implements FileStore {
     const warnings: string[] = [];
     const previous = this.#rootsBefore(request.previous, warnings);
     if (previous && request.previous !== undefined) pin(state, request.previous);
+    const missedIn: string[] = [];
     let scannedEntries = 0;
     using batch = this.#chunks.begin();
     for (const root of request.roots) {
@@ -152,13 +154,8 @@ export class VersionedFiles implements FileStore {
         continue;
       }
       if (request.syncFirst) await this.#worker.sync(root.upper);
-      const index = indexFor(state, root);
-      const seen = await index.refresh(
-        this.#worker,
-        root.upper,
-        batch,
-        request.signal ? { signal: request.signal } : {},
-      );
+      const { index, seen } = await this.#look(request, state, root, batch);
+      if (seen.missed.length > 0) missedIn.push(root.name);
       scannedEntries += seen.entries;
       warnings.push(...seen.warnings.map((warning) => `${root.name}: ${warning}`));
       if (root.name === workspaceRootName && root.lower !== undefined) {
@@ -189,7 +186,33 @@ export class VersionedFiles implements FileStore {
     });
     if (found.truncated)
       warnings.push(`more than ${maxListed} changes; the list of changes is cut short, the version is whole`);
-    return { version: id, changes: found.changes, bytesStored: batch.bytesStored, scannedEntries, warnings };
+    const { changes } = found;
+    return { version: id, changes, bytesStored: batch.bytesStored, scannedEntries, missedIn, warnings };
+  }
+
+  async #look(
+    request: CaptureRequest,
+    state: SandboxState,
+    root: TrackedRoot,
+    batch: ChunkBatch,
+  ): Promise<{ readonly index: RootIndex; readonly seen: RefreshResult }> {
+    const { signal, audit } = request;
+    const inodes = request.inodes?.get(root.name);
+    if (inodes) {
+      const index = indexFor(state, root);
+      try {
+        return {
+          index,
+          seen: await index.refresh(this.#worker, root.upper, batch, { inodes, audit, signal }),
+        };
+      } catch (error) {
+        // A directory may have gone between the hint and the look; without an index everything is looked at.
+        if (!(error instanceof TreeError)) throw error;
+        state.indexes.delete(root.name);
+      }
+    }
+    const index = indexFor(state, root);
+    return { index, seen: await index.refresh(this.#worker, root.upper, batch, { signal }) };
   }
 
   /** What the roots held before; undefined, and said, when that is lost: a new checkpoint must not fail because of an old one. */

@@ -7,7 +7,7 @@ import type { ChunkStore } from './chunks.ts';
 import { patchContent, writeContent } from './contents.ts';
 import { isDevice, isDirectory, isFile, isSymlink, metaOf, sameEntry, type TreeEntry } from './file-tree.ts';
 import { join } from './overlay-view.ts';
-import type { IndexNode } from './root-index.ts';
+import type { IndexNode } from './root-nodes.ts';
 import type { TreeWriter } from './tree-writer.ts';
 import { blockBytes, displayName } from './treefs-wire.ts';
 import type { VersionStore } from './versions.ts';

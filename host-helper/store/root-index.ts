@@ -1,6 +1,9 @@
 /**
  * What one upper was seen to hold, kept in memory so that the next look reads only what has changed since: each entry with
- * the signature (ino, ctime, size, ...) it had. Owns scanning and the hash tree of a root; knows no lowers and no versions.
+ * the signature (ino, ctime, size, ...) it had. Owns looking and the hash tree of a root; knows no lowers and no versions.
+ *
+ * Where somebody knows which inodes have changed, only those are looked at: making, removing or moving a name changes the
+ * inode of its directory, so what is not known here is found where it was made.
  *
  * Same tick: an entry whose ctime is as old as the clock's tick when it was looked at could be written again without its
  * ctime moving (facts of multigrain timestamps aside), so it is looked at again next time.
@@ -10,27 +13,48 @@ import type { ChunkBatch } from './chunks.ts';
 import type { ChunkHash } from './chunk-reader.ts';
 import { hashOf } from './chunk-reader.ts';
 import { storeLarge, storeSmall, type ContentSink } from './contents.ts';
-import { encodeDirectory, entryFrom, isDevice, isFile, isMetacopy, type TreeEntry } from './file-tree.ts';
+import {
+  encodeDirectory,
+  entryFrom,
+  isDevice,
+  isFile,
+  isMetacopy,
+  isWhiteout,
+  type TreeEntry,
+} from './file-tree.ts';
+import {
+  depthOf,
+  isDirectory,
+  markChanged,
+  newNode,
+  NodeTable,
+  pathOf,
+  setLink,
+  unsure,
+  type IndexNode,
+} from './root-nodes.ts';
 import type { TreeWorker } from './treefs.ts';
-import { blockBytes, displayName, type Detail, type ScanRecord } from './treefs-wire.ts';
+import {
+  blockBytes,
+  displayName,
+  inodeFrom,
+  inodeOf,
+  scanShallow,
+  scanStayOnDevice,
+  type Detail,
+  type ScanRecord,
+} from './treefs-wire.ts';
 
 const sameTickMs = 12;
-/** An entry that must be read again whatever a scan says. */
-const unsure = '';
 
-export interface IndexNode {
-  readonly name: string;
-  readonly parent: IndexNode | undefined;
-  /** The `statx` record when `entry` was read; `unsure` when it may have changed without a trace. */
-  signature: string;
-  /** Undefined until first read. For a directory, `content` is stale: see `tree`. */
-  entry: TreeEntry | undefined;
-  /** Of a directory. */
-  children: Map<string, IndexNode> | undefined;
-  /** Its inode had more than one name, here or in the overlay's index. */
-  linked: boolean;
-  /** Hash of a directory's object; undefined when something below has changed. */
-  tree: ChunkHash | undefined;
+export interface RefreshOptions {
+  /** Offers entries for nodes that this index has not seen (after a restore): taken when the disk agrees. */
+  readonly known?: ((path: string) => TreeEntry | undefined) | undefined;
+  /** Every inode here that may have changed since the last look. Taken as a promise, unless `audit`. */
+  readonly inodes?: readonly bigint[] | undefined;
+  /** Looks at everything all the same, and tells what `inodes` did not. */
+  readonly audit?: boolean | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface RefreshResult {
@@ -38,37 +62,100 @@ export interface RefreshResult {
   readonly warnings: readonly string[];
   /** Entries that were read anew, parents before children. */
   readonly changed: readonly IndexNode[];
+  /** Paths that had changed although no inode said so. */
+  readonly missed: readonly string[];
+}
+
+/** What one look has come upon. */
+interface Look {
+  entries: number;
+  readonly warnings: string[];
+  /** To be read. */
+  readonly stale: Set<IndexNode>;
+  /** Directories in which names have come or gone. */
+  readonly renamed: Set<IndexNode>;
 }
 
 export class RootIndex {
   readonly root: IndexNode = newNode('', undefined);
+  readonly #table = new NodeTable();
   #grouped: ReadonlySet<IndexNode> = new Set();
+  /** Everything was looked at once, so that knowing what has changed is enough. */
+  #whole = false;
 
-  /**
-   * Looks at the whole upper and reads what has changed. Contents go to `sink`, or are only hashed without one.
-   * `known` offers entries for nodes that this index has not seen (after a restore): taken when the disk agrees.
-   */
+  /** Looks at the upper and reads what has changed. Contents go to `sink`, or are only hashed without one. */
   async refresh(
     worker: TreeWorker,
     upper: string,
     sink: ContentSink,
-    options: { readonly known?: (path: string) => TreeEntry | undefined; readonly signal?: AbortSignal } = {},
+    options: RefreshOptions = {},
   ): Promise<RefreshResult> {
     const clockMs = Date.now();
-    const stale: IndexNode[] = [];
-    const linked: IndexNode[] = [];
+    const look: Look = { entries: 0, warnings: [], stale: new Set(), renamed: new Set() };
+    const named = this.#whole && options.inodes ? new Set(options.inodes.map(inodeFrom)) : undefined;
+    const unsureBefore = options.audit ? new Set(this.#table.unsure) : new Set<IndexNode>();
+    this.#whole = false;
+    if (named && !options.audit) await this.#lookAt(worker, upper, named, look);
+    else await this.#scan(worker, upper, this.root, scanStayOnDevice, look);
+    options.signal?.throwIfAborted();
+    const changed = await this.#read(
+      worker,
+      upper,
+      [...look.stale],
+      sink,
+      clockMs,
+      look.warnings,
+      options.known,
+    );
+    options.signal?.throwIfAborted();
+    this.#link();
+    // What was warned of may be there next time, and nobody will say so.
+    this.#whole = look.warnings.length === 0;
+    const unnamed = (node: IndexNode): boolean => named !== undefined && !isNamed(node, named);
+    const missed = options.audit
+      ? [...changed.filter((node) => !unsureBefore.has(node) && !isShared(node)), ...look.renamed]
+          .filter(unnamed)
+          .map(pathOf)
+      : [];
+    return { entries: look.entries, warnings: look.warnings, changed, missed };
+  }
+
+  /** Looks only where inodes have changed, and again at what it was not sure of. */
+  async #lookAt(worker: TreeWorker, upper: string, inodes: ReadonlySet<string>, look: Look): Promise<void> {
+    const nodes = new Set(this.#table.unsure);
+    for (const inode of inodes) for (const node of this.#table.named(inode)) nodes.add(node);
+    const directories = [...nodes].filter((node) => node.children).sort((a, b) => depthOf(a) - depthOf(b));
+    for (const node of directories) {
+      // It went with one above it, or is a file by now.
+      if (node.inode !== '' && node.children)
+        await this.#scan(worker, upper, node, scanStayOnDevice | scanShallow, look);
+    }
+    for (const node of nodes) {
+      if (node.inode === '' || node.children) continue;
+      node.signature = unsure;
+      look.stale.add(node);
+    }
+  }
+
+  async #scan(worker: TreeWorker, upper: string, start: IndexNode, flags: number, look: Look): Promise<void> {
+    const shallow = (flags & scanShallow) !== 0;
+    const unlisted: IndexNode[] = [];
     const stack: { node: IndexNode; old: Map<string, IndexNode>; seen: number; added: boolean }[] = [];
     const close = (depth: number): void => {
       while (stack.length > depth) {
         const level = stack.pop();
-        if (level && (level.added || level.seen !== level.old.size)) markChanged(level.node);
+        if (!level || (!level.added && level.seen === level.old.size)) continue;
+        for (const child of level.old.values())
+          if (level.node.children?.get(child.name) !== child) this.#table.forget(child);
+        markChanged(level.node);
+        look.renamed.add(level.node);
       }
     };
     const take = (record: ScanRecord): void => {
       close(record.depth);
       const level = stack[record.depth - 1];
       let node: IndexNode;
-      if (!level) node = this.root;
+      if (!level) node = start;
       else {
         const old = level.old.get(record.name);
         node = old ?? newNode(record.name, level.node);
@@ -76,32 +163,26 @@ export class RootIndex {
         else level.added = true;
         level.node.children?.set(record.name, node);
       }
+      const same = node.inode === inodeOf(record.signature);
+      this.#table.place(node, record.signature);
       if (node.signature !== record.signature) {
         // Kept for the reading below; it becomes the node's when that has been done.
         node.signature = unsure;
-        stale.push(node);
+        look.stale.add(node);
       }
-      const directory = (record.signature.charCodeAt(41) & 0xf0) === 0x40;
-      if (directory) {
+      if (!isDirectory(record.signature)) {
+        this.#table.forgetBelow(node);
+        node.tree = undefined;
+      } else if (!shallow || record.depth === 0) {
         stack.push({ node, old: node.children ?? new Map<string, IndexNode>(), seen: 0, added: false });
         node.children = new Map();
-      } else {
-        node.children = undefined;
-        node.tree = undefined;
-        node.linked = record.signature.charCodeAt(52) > 1 || record.signature.charCodeAt(53) > 0;
-        if (node.linked) linked.push(node);
-        inodes.set(node, record.signature.slice(0, 8));
-      }
+      } else if (!same || !node.children) unlisted.push(node);
     };
-    const inodes = new Map<IndexNode, string>();
-    const scan = await worker.scan(upper, '', true, take);
+    const { entries, warnings } = await worker.scan(upper, pathOf(start), flags, take);
     close(0);
-    options.signal?.throwIfAborted();
-    const warnings = [...scan.warnings];
-    const changed = await this.#read(worker, upper, stale, sink, clockMs, warnings, options.known);
-    options.signal?.throwIfAborted();
-    this.#link(linked, inodes);
-    return { entries: scan.entries, warnings, changed };
+    look.entries += entries;
+    look.warnings.push(...warnings);
+    for (const node of unlisted) await this.#scan(worker, upper, node, scanStayOnDevice, look);
   }
 
   /** Hashes what has changed, up to the root; new directory objects go to `batch`. Returns the root's entry. */
@@ -153,7 +234,8 @@ export class RootIndex {
           `${displayName(pathOf(node))}: only its attributes were copied up; its content stays with the lower folder`,
         );
       const ctimeMs = detail.stat.ctimeSec * 1000 + detail.stat.ctimeNsec / 1e6;
-      node.signature = unstable || ctimeMs >= clockMs - sameTickMs ? unsure : detail.stat.signature;
+      this.#table.place(node, detail.stat.signature);
+      this.#table.read(node, unstable || ctimeMs >= clockMs - sameTickMs ? unsure : detail.stat.signature);
       markChanged(node);
       changed.push(node);
     };
@@ -205,6 +287,7 @@ export class RootIndex {
       settle(node, { ...detail, stat: read.stat }, read.content, read.unstable);
     }
     for (const node of vanished) {
+      this.#table.forget(node);
       node.parent?.children?.delete(node.name);
       if (node.parent) markChanged(node.parent);
     }
@@ -220,18 +303,14 @@ export class RootIndex {
   }
 
   /** Names of one inode are a group, known by its first path. */
-  #link(linked: readonly IndexNode[], inodes: ReadonlyMap<IndexNode, string>): void {
-    const groups = new Map<string, IndexNode[]>();
-    for (const node of linked) {
-      if (!node.entry) continue;
-      const key = inodes.get(node) ?? '';
-      const group = groups.get(key);
-      if (group) group.push(node);
-      else groups.set(key, [node]);
-    }
+  #link(): void {
+    const groups = Map.groupBy(
+      [...this.#table.linked].filter((node) => node.entry),
+      (node) => node.inode,
+    );
     const inGroup = new Set<IndexNode>();
     for (const group of groups.values()) {
-      const first = group[0];
+      const [first] = inOrder(group);
       const key = group.length > 1 && first ? pathOf(first) : '';
       for (const node of group) {
         inGroup.add(node);
@@ -243,39 +322,22 @@ export class RootIndex {
   }
 }
 
-/** Path below the root of the index; empty for the root itself. */
-export function pathOf(node: IndexNode): string {
-  if (!node.parent) return '';
-  const parent = pathOf(node.parent);
-  return parent ? `${parent}/${node.name}` : node.name;
+/** As a scan comes upon them: names in byte order, directory by directory. */
+function inOrder(nodes: readonly IndexNode[]): IndexNode[] {
+  if (nodes.length < 2) return [...nodes];
+  const keys = new Map(nodes.map((node) => [node, pathOf(node).replaceAll('/', '\0')]));
+  return nodes.toSorted((a, b) => ((keys.get(a) ?? '') < (keys.get(b) ?? '') ? -1 : 1));
 }
 
-export function setBase(node: IndexNode, base: string): void {
-  if (!node.entry || node.entry.base === base) return;
-  node.entry = { ...node.entry, base };
-  markChanged(node);
+/** Whiteouts are names of one inode: each that comes or goes changes what a `statx` says of the others, and nothing else. */
+function isShared({ entry }: IndexNode): boolean {
+  return entry !== undefined && isWhiteout(entry);
 }
 
-function setLink(node: IndexNode, link: string): void {
-  if (!node.entry || node.entry.link === link) return;
-  node.entry = { ...node.entry, link };
-  markChanged(node);
-}
-
-function newNode(name: string, parent: IndexNode | undefined): IndexNode {
-  return {
-    name,
-    parent,
-    signature: unsure,
-    entry: undefined,
-    linked: false,
-    children: undefined,
-    tree: undefined,
-  };
-}
-
-function markChanged(node: IndexNode): void {
-  for (let at: IndexNode | undefined = node; at; at = at.parent) at.tree = undefined;
+/** Its own inode, or one of a directory above it, is among `inodes`. */
+function isNamed(node: IndexNode, inodes: ReadonlySet<string>): boolean {
+  for (let at: IndexNode | undefined = node; at; at = at.parent) if (inodes.has(at.inode)) return true;
+  return false;
 }
 
 function agrees(entry: TreeEntry, detail: Detail): boolean {

@@ -30,6 +30,13 @@ export interface CaptureRequest {
   readonly previous: FileVersionId | undefined;
   /** Names of roots that may have changed; the others are taken from `previous` unseen. */
   readonly dirtyRoots: ReadonlySet<string>;
+  /**
+   * By root name: every inode of its upper that may have changed since the last capture or restore of it. Only these are looked
+   * at; a root without them is looked at as a whole.
+   */
+  readonly inodes?: ReadonlyMap<string, readonly bigint[]> | undefined;
+  /** Looks at everything all the same, to see whether `inodes` is true. */
+  readonly audit?: boolean;
   /** Something is mapped shared and writable: everything stands still, and what is dirty is written out before the scan. */
   readonly syncFirst?: boolean;
   readonly signal?: AbortSignal;
@@ -42,6 +49,8 @@ export interface CaptureResult {
   /** New bytes on disk. */
   readonly bytesStored: number;
   readonly scannedEntries: number;
+  /** Roots in which an audit found changed what no inode had told of. */
+  readonly missedIn: readonly string[];
   /** What this version cannot vouch for, in words (`root: path: why`): unsupported entries, files that kept changing, a list cut short. */
   readonly warnings: readonly string[];
 }

@@ -24,7 +24,14 @@ import { RootIndex } from './root-index.ts';
 import type { ObjectTaker, StoreObject } from './store.ts';
 import { archiveInvalid } from './transfer-errors.ts';
 import type { TreeWorker } from './treefs.ts';
-import { blockBytes, byteName, decodeStat, displayName, type EntryStat } from './treefs-wire.ts';
+import {
+  blockBytes,
+  byteName,
+  decodeStat,
+  displayName,
+  scanStayOnDevice,
+  type EntryStat,
+} from './treefs-wire.ts';
 import type { VersionStore } from './versions.ts';
 
 /** So much of small files is in memory at once. */
@@ -213,7 +220,7 @@ async function listFolder(
 ): Promise<{ readonly top: Node; readonly nodes: readonly Node[]; readonly warnings: string[] }> {
   const nodes: Node[] = [];
   const stack: Node[] = [];
-  const { warnings } = await worker.scan(folder, '', true, ({ depth, name, signature }) => {
+  const { warnings } = await worker.scan(folder, '', scanStayOnDevice, ({ depth, name, signature }) => {
     stack.length = Math.min(stack.length, depth);
     const parent = stack[depth - 1];
     // Below something masked nothing is on the stack.

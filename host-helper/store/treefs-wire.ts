@@ -47,6 +47,10 @@ export const replyType = {
   stat: 134,
 } as const;
 
+/** What lies on another device is named, not entered. */
+export const scanStayOnDevice = 1;
+/** Only `start` and what is in it. */
+export const scanShallow = 2;
 export const fileInPlace = 1;
 export const fileFsync = 2;
 export const fileExpect = 4;
@@ -70,6 +74,17 @@ export interface EntryStat {
   readonly nlink: number;
   readonly rdevMajor: number;
   readonly rdevMinor: number;
+}
+
+/** The inode number as the first bytes of a signature have it. */
+export function inodeOf(signature: string): string {
+  return signature.slice(0, 8);
+}
+
+export function inodeFrom(number: bigint): string {
+  const data = Buffer.alloc(8);
+  data.writeBigUInt64LE(number);
+  return data.toString('latin1');
 }
 
 export interface ScanRecord {

@@ -19,6 +19,7 @@ import {
   PayloadWriter,
   replyType,
   requestType,
+  scanShallow,
   type Detail,
   type EntryStat,
   type ScanRecord,
@@ -70,16 +71,16 @@ export class TreeWorker {
     this.#lock = { path, pid };
   }
 
-  /** Every entry below `start`, parents first, names in byte order. Returns the warnings (path and errno name). */
+  /** Every entry below `start`, parents first, names in byte order. `flags`: scan…. Returns the warnings (path and errno name). */
   async scan(
     root: string,
     start: string,
-    stayOnDevice: boolean,
+    flags: number,
     onRecord: (record: ScanRecord) => void,
   ): Promise<{ readonly entries: number; readonly warnings: string[] }> {
     const warnings: string[] = [];
     const payload = new PayloadWriter()
-      .u32(stayOnDevice ? 1 : 0)
+      .u32(flags)
       .text(Buffer.from(root).toString('latin1'))
       .path(start)
       .build();
@@ -95,7 +96,11 @@ export class TreeWorker {
 
   /** The names in one directory. A missing directory has none. */
   async list(root: string, path: string, onName: (name: string) => void): Promise<void> {
-    const payload = new PayloadWriter().u32(2).text(Buffer.from(root).toString('latin1')).path(path).build();
+    const payload = new PayloadWriter()
+      .u32(scanShallow)
+      .text(Buffer.from(root).toString('latin1'))
+      .path(path)
+      .build();
     try {
       await this.#exchange(requestType.scan, payload, (reply) => {
         if (reply.type !== replyType.scan) return;

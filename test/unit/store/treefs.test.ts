@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import test, { type TestContext } from 'node:test';
 import { silentLogger } from '../../../host-helper/log.ts';
 import { TreeError, TreeWorker } from '../../../host-helper/store/treefs.ts';
-import type { EntryMeta } from '../../../host-helper/store/treefs-wire.ts';
+import { scanStayOnDevice, type EntryMeta } from '../../../host-helper/store/treefs-wire.ts';
 import { missing, treefsPath } from '../../integration/store-fixture.ts';
 
 const meta: EntryMeta = {
@@ -54,7 +54,7 @@ workerTest(
     for (const name of ['b/z', 'b/c/d', 'b.txt', 'B']) writeFileSync(join(directory, name), name);
     symlinkSync('/etc', join(directory, 'a'));
     const seen: string[] = [];
-    const { entries } = await worker.scan(directory, '', true, ({ depth, name }) =>
+    const { entries } = await worker.scan(directory, '', scanStayOnDevice, ({ depth, name }) =>
       seen.push(`${depth} ${name}`),
     );
     assert.deepEqual(seen, ['0 ', '1 B', '1 a', '1 b', '2 c', '3 d', '2 z', '1 b.txt']);
@@ -156,7 +156,7 @@ workerTest(
     );
     assert.deepEqual(readdirSync(directory), []);
     await assert.rejects(
-      worker.scan(join(directory, 'nowhere'), '', true, () => {}),
+      worker.scan(join(directory, 'nowhere'), '', scanStayOnDevice, () => {}),
       { code: 'ENOENT' },
     );
   },
