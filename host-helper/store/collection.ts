@@ -113,7 +113,7 @@ async function mark(
   const content = (hash: ChunkHash, size: number): void => {
     if (live.has(hash)) return;
     live.add(hash);
-    if (size <= blockBytes || !chunks.has(hash)) return;
+    if (size <= blockBytes) return;
     for (const block of decodeBlockList(chunks.get(hash)).blocks) if (block) live.add(block);
   };
   const entry = (item: TreeEntry): void => {

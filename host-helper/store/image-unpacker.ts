@@ -56,7 +56,10 @@ export function* pagesOf(chunks: ChunkReader, image: ImageRoot): Generator<Chunk
   for (const list of decodeHashes(chunks.get(fromHex(image.root)))) yield* decodeHashes(chunks.get(list));
 }
 
-/** Sets the bit of the row of every content that one of the images needs. Throws `storeDamaged` when a list cannot be read. */
+/**
+ * Sets the bit of the row of every content that one of the images needs, also of a lost one: its row is what tells that a list
+ * which is there has not all its pages. Throws `storeDamaged` when a list cannot be read.
+ */
 export function markImages(chunks: ChunkReader, images: readonly ImageRoot[], lastRow: number): Uint8Array {
   const bits = new Uint8Array((lastRow >> 3) + 1);
   /** False when it was marked already. */
