@@ -15,7 +15,7 @@ import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import { ChunkReader, hashOf, packPath, rawCodec, zstdCodec, type ChunkHash } from './chunk-reader.ts';
 import { diskFull, inTransaction, withoutSync } from './database.ts';
-import { noQuota, type Quota } from './quota.ts';
+import { noQuota, type Quota, type Room } from './quota.ts';
 import type { TreeWorker } from './treefs.ts';
 
 const compressAsync = promisify(zstdCompress);
@@ -225,8 +225,8 @@ export class ChunkStore extends ChunkReader {
   }
 
   /** How many bytes may be added now. */
-  roomBytes(): number {
-    return this.#quota.roomBytes(this.addedBytes);
+  room(): Room {
+    return this.#quota.room(this.addedBytes);
   }
 
   /** Why there is no room. */
@@ -327,7 +327,7 @@ export class ChunkBatch implements Disposable {
   readonly #pathOf: (id: number) => string;
   readonly #pending = new Map<ChunkHash, PendingChunk>();
   readonly #maxRowBytes: number;
-  readonly #roomBytes: number;
+  readonly #room: Room;
   #rowBytes = 0;
   #pack: { readonly id: number; readonly descriptor: number; size: number; synced: number } | undefined;
   #settled = false;
@@ -338,7 +338,7 @@ export class ChunkBatch implements Disposable {
 
   constructor(store: ChunkStore, pathOf: (id: number) => string, maxRowBytes: number) {
     this.#store = store;
-    this.#roomBytes = store.roomBytes();
+    this.#room = store.room();
     this.#maxRowBytes = maxRowBytes;
     this.#pathOf = pathOf;
   }
@@ -427,7 +427,8 @@ export class ChunkBatch implements Disposable {
     const stored = saves ? packed : data;
     const asRow = data.length <= rowBytes && this.#rowBytes + stored.length <= this.#maxRowBytes;
     if (asRow) this.#rowBytes += stored.length;
-    if (this.bytesStored + stored.length > this.#roomBytes) throw this.#store.noRoom();
+    const room = asRow ? this.#room.rows : this.#room.packs;
+    if (this.bytesStored + stored.length > room) throw this.#store.noRoom();
     const offset = asRow ? 0 : this.#append(stored);
     this.relied.add(hash);
     this.#pending.set(hash, {

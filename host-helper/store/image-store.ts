@@ -111,7 +111,7 @@ export class PagedImages implements ProcessImageStore {
   }
 
   async stage(): Promise<string> {
-    if (this.#chunks.roomBytes() <= 0) throw this.#chunks.noRoom();
+    if (this.#chunks.room().packs <= 0) throw this.#chunks.noRoom();
     const directory = join(this.#directories.staging, newId());
     try {
       await mkdir(directory, { mode: 0o700 });
@@ -237,7 +237,7 @@ export class PagedImages implements ProcessImageStore {
       const packed = await this.#thread.ask('pack', {
         directory,
         packPath,
-        maxBytes: this.#chunks.roomBytes(),
+        maxBytes: this.#chunks.room().packs,
         whole: this.#chunks.isWhole,
       });
       crashPoint('image:packed');

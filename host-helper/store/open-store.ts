@@ -11,7 +11,7 @@ import { FolderApply } from './apply.ts';
 import { fromHex } from './chunk-reader.ts';
 import { ChunkStore, explainWriteError } from './chunks.ts';
 import { collect, surveyCollection } from './collection.ts';
-import { openDatabase } from './database.ts';
+import { openDatabase, reusableBytes } from './database.ts';
 import { VersionedFiles } from './file-store.ts';
 import { PagedImages } from './image-store.ts';
 import { ImageThread } from './image-thread.ts';
@@ -65,8 +65,8 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
     // One that a checkpoint may wait for, and one that may be busy for long.
     const thread = new ImageThread(threadOptions);
     const slowThread = new ImageThread(threadOptions);
-    const quota = limits && new StoreQuota(directory, limits);
-    const chunks = new ChunkStore(database, packs, background, quota);
+    const quota = new StoreQuota(directory, limits ?? {}, () => reusableBytes(database));
+    const chunks = new ChunkStore(database, packs, background, limits && quota);
     try {
       const versions = new VersionStore(database, chunks);
       const images = new PagedImages(database, image, chunks, thread, logger);
@@ -111,7 +111,7 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
         collect: (options) =>
           oneByOne(async () => {
             const freed = await collect(parts, options);
-            quota?.changed();
+            quota.changed();
             return freed;
           }),
         survey: (without, options) => oneByOne(() => surveyCollection(parts, without, options)),
@@ -126,7 +126,7 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
           chunks.forget(hashes.map(fromHex));
           files.lookAgain();
         },
-        usage: () => (quota ?? new StoreQuota(directory, {})).usage(chunks.addedBytes, images.cacheBytes),
+        usage: () => quota.usage(chunks.addedBytes, images.cacheBytes),
         dropCaches: () => images.dropCaches(),
         close,
       };

@@ -15,20 +15,27 @@ export interface StoreLimits {
 }
 
 export interface StoreUsage {
-  /** Metadata, packs, and images that an earlier version kept whole. */
+  /** Metadata, packs, and images that an earlier version kept whole; not what the database has free inside. */
   readonly storeBytes: number;
   /** Copies that make restores quick and go first when room is short. */
   readonly cacheBytes: number;
   readonly maxStoreBytes: number | undefined;
   readonly freeBytes: number;
   readonly reserveFreeBytes: number;
-  /** How many more bytes a checkpoint may add. */
+  /** How many more bytes a checkpoint may add to packs. */
   readonly roomBytes: number;
+}
+
+/** How many more bytes may be added. */
+export interface Room {
+  readonly packs: number;
+  /** These also take the place of removed ones, which the database keeps instead of giving it back to the disk. */
+  readonly rows: number;
 }
 
 export interface Quota {
   /** `addedBytes`: what was added since the start, so that not everything needs measuring again. */
-  roomBytes(addedBytes: number): number;
+  room(addedBytes: number): Room;
   refusal(): TurntableError;
 }
 
@@ -39,19 +46,23 @@ const blockBytes = 512;
 export class StoreQuota implements Quota {
   readonly #directory: string;
   readonly #limits: StoreLimits;
+  readonly #reusableBytes: () => number;
   #measured: { readonly bytes: number; readonly addedBytes: number } | undefined;
 
-  constructor(directory: string, limits: StoreLimits) {
+  /** `reusableBytes`: what the database has free inside. */
+  constructor(directory: string, limits: StoreLimits, reusableBytes: () => number) {
     this.#directory = directory;
     this.#limits = limits;
+    this.#reusableBytes = reusableBytes;
   }
 
-  roomBytes(addedBytes: number): number {
+  room(addedBytes: number): Room {
     const { freeBytes, reserveFreeBytes } = this.#disk();
     const { maxStoreBytes } = this.#limits;
     const onDisk = Math.max(0, freeBytes - reserveFreeBytes);
-    if (maxStoreBytes === undefined) return onDisk;
-    return Math.max(0, Math.min(onDisk, maxStoreBytes - this.#storeBytes(addedBytes)));
+    const below =
+      maxStoreBytes === undefined ? Infinity : Math.max(0, maxStoreBytes - this.#storeBytes(addedBytes));
+    return { packs: Math.min(onDisk, below), rows: Math.min(onDisk + this.#reusableBytes(), below) };
   }
 
   /** Something was removed: measure again. */
@@ -68,7 +79,7 @@ export class StoreQuota implements Quota {
       maxStoreBytes: this.#limits.maxStoreBytes,
       freeBytes,
       reserveFreeBytes,
-      roomBytes: this.roomBytes(addedBytes),
+      roomBytes: this.room(addedBytes).packs,
     };
   }
 
@@ -98,14 +109,14 @@ export class StoreQuota implements Quota {
   }
 
   #storeBytes(addedBytes: number): number {
-    this.#measured ??= { bytes: measure(this.#directory), addedBytes };
+    this.#measured ??= { bytes: measure(this.#directory) - this.#reusableBytes(), addedBytes };
     return this.#measured.bytes + (addedBytes - this.#measured.addedBytes);
   }
 }
 
 /** For a store that may take all there is. */
 export const noQuota: Quota = {
-  roomBytes: () => Number.MAX_SAFE_INTEGER,
+  room: () => ({ packs: Number.MAX_SAFE_INTEGER, rows: Number.MAX_SAFE_INTEGER }),
   refusal: () => new TurntableError('quotaExceeded', 'There is no quota. Try again.'),
 };
 

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import test from 'node:test';
+import { silentLogger } from '../../../host-helper/log.ts';
+import type { TrackedRoot } from '../../../host-helper/sandbox/sandbox.ts';
+import { openStore } from '../../../host-helper/store/open-store.ts';
+import { StoreQuota } from '../../../host-helper/store/quota.ts';
+import { treefsPath } from '../../integration/store-fixture.ts';
+
+const megabyte = 1_000_000;
+
+async function inDirectory(body: (directory: string) => void | Promise<void>): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'turntable-quota-'));
+  try {
+    mkdirSync(join(directory, 'packs'));
+    await body(directory);
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+void test('what the database has free inside is room: below a quota for everything, on a full disk for rows', async () => {
+  await inDirectory((directory) => {
+    writeFileSync(join(directory, 'state.sqlite'), randomBytes(megabyte));
+    writeFileSync(join(directory, 'packs/1.pack'), randomBytes(megabyte));
+    const near = (actual: number, expected: number): void => {
+      assert.ok(Math.abs(actual - expected) < megabyte / 20, `${actual} should be about ${expected}`);
+    };
+    const limited = { maxStoreBytes: 3 * megabyte, reserveFreeBytes: 0 };
+    const full = new StoreQuota(directory, limited, () => 0).room(0);
+    near(full.packs, megabyte);
+    near(full.rows, megabyte);
+    const collected = new StoreQuota(directory, limited, () => megabyte / 2);
+    near(collected.room(0).packs, 1.5 * megabyte);
+    near(collected.room(0).rows, 1.5 * megabyte);
+    // What has been added since it was measured counts, wherever it lies.
+    near(collected.room(megabyte).rows, 0.5 * megabyte);
+    near(collected.usage(0, 0).storeBytes, 1.5 * megabyte);
+    const noDisk = { reserveFreeBytes: Number.MAX_SAFE_INTEGER };
+    const { packs, rows } = new StoreQuota(directory, noDisk, () => megabyte / 2).room(0);
+    assert.deepEqual([packs, rows], [0, megabyte / 2]);
+  });
+});
+
+void test('a store whose quota is full of small contents takes new ones when the old ones are collected', async () => {
+  await inDirectory(async (directory) => {
+    const upper = join(directory, 'upper');
+    mkdirSync(upper);
+    const root: TrackedRoot = {
+      name: 'workspace',
+      path: '/project',
+      kind: 'plain',
+      lower: undefined,
+      upper,
+      merged: upper,
+    };
+    const store = await openStore({
+      directory: join(directory, 'state'),
+      treefsPath: treefsPath() ?? '',
+      logger: silentLogger,
+      limits: { maxStoreBytes: 16 * megabyte, reserveFreeBytes: 0 },
+    });
+    try {
+      let previous: string | undefined;
+      let turn = 0;
+      const capture = async (): Promise<void> => {
+        for (let file = 0; file < 40; file++) writeFileSync(join(upper, `${file}`), randomBytes(30_000));
+        const { version } = await store.files.capture({
+          sandboxId: 's',
+          roots: [root],
+          previous,
+          dirtyRoots: new Set(['workspace']),
+        });
+        previous = version;
+        turn += 1;
+        const checkpoint = { id: `c${turn}`, sessionId: 's', turn, fileVersion: version, createdAt: turn };
+        store.metadata.publish({ ...checkpoint, processImage: undefined, position: '{}' }, '{}');
+      };
+      const untilRefused = async (): Promise<number> => {
+        for (let count = 0; ; count++) {
+          try {
+            await capture();
+          } catch (error) {
+            assert.equal(error instanceof Error && 'code' in error && error.code, 'quotaExceeded');
+            return count;
+          }
+        }
+      };
+      const taken = await untilRefused();
+      const turns = Array.from({ length: turn }, (_, before) => before + 1);
+      store.metadata.expire(turns.slice(0, -1).map((id) => ({ sessionId: 's', turn: id, document: '{}' })));
+      assert.ok((await store.collect()) > megabyte);
+      const again = await untilRefused();
+      assert.ok(again >= taken / 2, `${taken} at first, then ${again}`);
+    } finally {
+      await store.close();
+    }
+  });
+});
