@@ -10,6 +10,7 @@
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ResultOf } from '../protocol/methods.ts';
+import { isDiskTheLimit } from '../store/quota.ts';
 import type { Store } from '../store/store.ts';
 import {
   dueExpiries,
@@ -124,8 +125,7 @@ export class Housekeeping implements Disposable {
       this.#expire(this.#due());
       if ((await store.collect()) > 0) return true;
       // A disk that something else has filled is no reason to give up anything; the store's own quota is.
-      if (before.maxStoreBytes === undefined || before.freeBytes <= before.reserveFreeBytes)
-        return before.cacheBytes > 0;
+      if (isDiskTheLimit(before)) return before.cacheBytes > 0;
       const spare = spareExpiries(this.#retained(), retention, 'to keep within the quota of the store');
       this.#expire(spare.slice(0, Math.ceil(spare.length * roomShare)));
       await store.collect();

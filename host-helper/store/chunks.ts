@@ -231,7 +231,7 @@ export class ChunkStore extends ChunkReader {
 
   /** Why there is no room. */
   noRoom(): TurntableError {
-    return this.#quota.refusal();
+    return this.#quota.refusal(this.addedBytes);
   }
 
   /** Nothing is known to be lost. */

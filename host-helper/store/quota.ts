@@ -36,7 +36,7 @@ export interface Room {
 export interface Quota {
   /** `addedBytes`: what was added since the start, so that not everything needs measuring again. */
   room(addedBytes: number): Room;
-  refusal(): TurntableError;
+  refusal(addedBytes: number): TurntableError;
 }
 
 const defaultReserveShare = 0.05;
@@ -83,22 +83,22 @@ export class StoreQuota implements Quota {
     };
   }
 
-  refusal(): TurntableError {
-    const { freeBytes, reserveFreeBytes } = this.#disk();
+  refusal(addedBytes: number): TurntableError {
+    const usage = this.usage(addedBytes, 0);
+    const { freeBytes, reserveFreeBytes, maxStoreBytes } = usage;
     const kept = 'Nothing of this step was kept; earlier checkpoints are intact.';
-    if (freeBytes <= reserveFreeBytes) {
+    if (maxStoreBytes === undefined || isDiskTheLimit(usage)) {
+      const room = mebibytes(Math.max(0, freeBytes - reserveFreeBytes));
       return new TurntableError(
         'quotaExceeded',
-        `The disk with the state directory is full but for the reserve of ${mebibytes(reserveFreeBytes)}. ${kept} Free some space (\`turntable gc\`, \`turntable session rm\`), then try again.`,
+        `The disk with the state directory has ${room} free beside the reserve of ${mebibytes(reserveFreeBytes)}, too little for this step. ${kept} Free some space (\`turntable gc\`, \`turntable session rm\`), then try again.`,
         { data: { freeBytes, reserveFreeBytes } },
       );
     }
-    const { maxStoreBytes } = this.#limits;
-    const limit = maxStoreBytes === undefined ? 'what the disk holds' : mebibytes(maxStoreBytes);
     return new TurntableError(
       'quotaExceeded',
-      `The checkpoints would take more than ${limit}, their quota. ${kept} Make room (\`turntable gc\`, \`turntable session rm\`) or raise maxStoreBytes in the retention file, then try again.`,
-      { data: { maxStoreBytes: maxStoreBytes ?? null } },
+      `The checkpoints would take more than ${mebibytes(maxStoreBytes)}, their quota. ${kept} Make room (\`turntable gc\`, \`turntable session rm\`) or raise maxStoreBytes in the retention file, then try again.`,
+      { data: { maxStoreBytes } },
     );
   }
 
@@ -112,6 +112,17 @@ export class StoreQuota implements Quota {
     this.#measured ??= { bytes: measure(this.#directory) - this.#reusableBytes(), addedBytes };
     return this.#measured.bytes + (addedBytes - this.#measured.addedBytes);
   }
+}
+
+/** Whether the disk leaves less room than the quota: then giving up checkpoints is no remedy. */
+export function isDiskTheLimit(usage: {
+  readonly storeBytes: number;
+  readonly maxStoreBytes?: number | undefined;
+  readonly freeBytes: number;
+  readonly reserveFreeBytes: number;
+}): boolean {
+  const { storeBytes, maxStoreBytes, freeBytes, reserveFreeBytes } = usage;
+  return maxStoreBytes === undefined || freeBytes - reserveFreeBytes <= maxStoreBytes - storeBytes;
 }
 
 /** For a store that may take all there is. */

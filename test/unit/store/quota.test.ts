@@ -1,13 +1,13 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, statfsSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import test from 'node:test';
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { TrackedRoot } from '../../../host-helper/sandbox/sandbox.ts';
 import { openStore } from '../../../host-helper/store/open-store.ts';
-import { StoreQuota } from '../../../host-helper/store/quota.ts';
+import { StoreQuota, type StoreLimits } from '../../../host-helper/store/quota.ts';
 import { treefsPath } from '../../integration/store-fixture.ts';
 
 const megabyte = 1_000_000;
@@ -42,6 +42,25 @@ void test('what the database has free inside is room: below a quota for everythi
     const noDisk = { reserveFreeBytes: Number.MAX_SAFE_INTEGER };
     const { packs, rows } = new StoreQuota(directory, noDisk, () => megabyte / 2).room(0);
     assert.deepEqual([packs, rows], [0, megabyte / 2]);
+  });
+});
+
+void test('a refusal names what is in the way: the disk where that leaves less room than the quota, or there is no quota', async () => {
+  await inDirectory((directory) => {
+    writeFileSync(join(directory, 'packs/1.pack'), randomBytes(megabyte));
+    const { bavail, bsize } = statfsSync(directory);
+    const reserveFreeBytes = bavail * bsize - 20 * megabyte;
+    const text = (limits: StoreLimits): string =>
+      new StoreQuota(directory, limits, () => 0).refusal(0).message;
+    assert.match(
+      text({ maxStoreBytes: 2 * megabyte, reserveFreeBytes }),
+      /2 MiB, their quota.*raise maxStoreBytes/,
+    );
+    for (const maxStoreBytes of [undefined, Number.MAX_SAFE_INTEGER]) {
+      const words = text({ maxStoreBytes, reserveFreeBytes });
+      assert.match(words, /^The disk .* too little for this step.*Free some space/);
+      assert.doesNotMatch(words, /maxStoreBytes/);
+    }
   });
 });
 
