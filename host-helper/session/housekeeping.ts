@@ -69,13 +69,15 @@ export class Housekeeping implements Disposable {
 
   async gc(dryRun: boolean, onProgress: (fraction: number) => void): Promise<ResultOf<'store/gc'>> {
     const { store } = this.#options;
-    const due = this.#due();
+    let due = this.#due();
     const without = new Set(
       due.flatMap(({ sessionId, turn }) => store.metadata.checkpointOf(sessionId, turn)?.id ?? []),
     );
     const survey = await store.survey(without, dryRun ? { onProgress } : {});
     let freedBytes = survey.bytes;
     if (!dryRun) {
+      // The survey may take minutes: a rewind may have moved the head to what was due then.
+      due = this.#due();
       this.#expire(due);
       freedBytes = await store.collect({ onProgress });
     }

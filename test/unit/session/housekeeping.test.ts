@@ -69,3 +69,24 @@ void test('for a disk that leaves less room than the quota nothing is given up b
     assert.deepEqual(made.expired, []);
   }
 });
+
+void test('what has come into use while a collection was planned stays, and is not said to have expired', async () => {
+  const { made, store, housekeeping } = bench({ maxCheckpoints: 6 });
+  const planned = await housekeeping.gc(true, () => {});
+  assert.deepEqual(
+    planned.expired.map(({ turn }) => turn),
+    [1, 2, 3],
+  );
+  assert.deepEqual(made.expired, []);
+  store.survey = () => {
+    // Somebody rewinds.
+    made.head = 2;
+    return Promise.resolve({ bytes: 0, images: 0, versions: 0 });
+  };
+  const done = await housekeeping.gc(false, () => {});
+  assert.deepEqual(made.expired, [1, 3, 4]);
+  assert.deepEqual(
+    done.expired.map(({ turn }) => turn),
+    made.expired,
+  );
+});
