@@ -145,7 +145,8 @@ export class Housekeeping implements Disposable {
   }
 
   #retained(): RetainedSession[] {
-    const intents = this.#options.store.metadata.intents();
+    const { metadata } = this.#options.store;
+    const intents = metadata.intents();
     return this.#options
       .sessions()
       .filter((session) => session.status !== 'rewinding' && session.status !== 'branching')
@@ -153,6 +154,7 @@ export class Housekeeping implements Disposable {
         id: session.id,
         head: session.record.head,
         turns: session.turns.all,
+        kept: new Set(metadata.turnsWithCheckpoint(session.id)),
         // Documents of unfinished work are opaque here: every number in one of this session may be a turn.
         needed: new Set(
           intents

@@ -33,7 +33,11 @@ function bench(retention: Partial<Retention>, usage: Partial<StoreUsage> = {}) {
     },
   } as unknown as Session;
   const store = {
-    metadata: { intents: () => [], checkpointOf: (_: string, turn: number) => ({ id: `c${turn}` }) },
+    metadata: {
+      intents: () => [],
+      checkpointOf: (_: string, turn: number) => ({ id: `c${turn}` }),
+      turnsWithCheckpoint: () => turns.map(({ id }) => id),
+    },
     collect: () => Promise.resolve(0),
     survey: () => Promise.resolve({ bytes: 0, images: 0, versions: 0 }),
     dropCaches: () => Promise.resolve(),
