@@ -2,7 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
@@ -356,5 +364,28 @@ void test('where the list of a large file is lost nothing is removed, until it i
     await capture();
     await store().collect();
     assert.deepEqual((await store().verify()).problems, []);
+  });
+});
+
+void test('packs that are gone are open nowhere: their place on the disk is free', async () => {
+  await withCheckpoint(async ({ place, state, store, reopen }) => {
+    const held = (): string[] =>
+      readdirSync('/proc/self/fd').flatMap((name) => {
+        try {
+          const path = readlinkSync(join('/proc/self/fd', name));
+          return path.startsWith(state) && path.includes('.pack') ? [path] : [];
+        } catch {
+          return [];
+        }
+      });
+    await reopen();
+    // Both threads read in packs: one unpacks, the other marks.
+    const { processImage = '' } = store().metadata.checkpoint('c1') ?? {};
+    const image = await store().images.open(processImage);
+    await store().collect();
+    await image.release();
+    store().metadata.expire([{ sessionId: place.session, turn: 1, document: '{}' }]);
+    assert.ok((await store().collect()) > place.memory.length / 2);
+    assert.deepEqual(held(), []);
   });
 });
