@@ -49,7 +49,6 @@ export class ChunkStore extends ChunkReader {
   readonly #worker: TreeWorker;
   readonly #insert: StatementSync;
   readonly #replace: StatementSync;
-  readonly #packsInUse = new Set<number>();
   #nextPack: number;
   #holds = 0;
   #released = Promise.withResolvers<undefined>();
@@ -90,16 +89,9 @@ export class ChunkStore extends ChunkReader {
     if (this.#touched) for (const hash of batch.relied) this.#touched.add(hash);
   }
 
-  /** For ChunkBatch only. */
+  /** A number for a new pack. */
   takePack(): number {
-    const id = this.#nextPack++;
-    this.#packsInUse.add(id);
-    return id;
-  }
-
-  /** For ChunkBatch only. */
-  releasePack(id: number): void {
-    this.#packsInUse.delete(id);
+    return this.#nextPack++;
   }
 
   /** For ChunkBatch only: rows and `extra` in one transaction. */
@@ -405,10 +397,7 @@ export class ChunkBatch implements Disposable {
     this.#settled = true;
     this.#store.ended(this);
     this.#store.addedBytes += this.bytesStored;
-    if (this.#pack) {
-      closeSync(this.#pack.descriptor);
-      this.#store.releasePack(this.#pack.id);
-    }
+    if (this.#pack) closeSync(this.#pack.descriptor);
   }
 
   [Symbol.dispose](): void {
@@ -418,7 +407,6 @@ export class ChunkBatch implements Disposable {
     if (!this.#pack) return;
     closeSync(this.#pack.descriptor);
     unlinkSync(this.#pathOf(this.#pack.id));
-    this.#store.releasePack(this.#pack.id);
   }
 
   #keep(hash: ChunkHash, data: Buffer, packed: Buffer): void {

@@ -257,8 +257,6 @@ export class PagedImages implements ProcessImageStore {
     } catch (error) {
       if (!counts) unlinkIfThere(packPath);
       throw error;
-    } finally {
-      this.#chunks.releasePack(pack);
     }
   }
 
