@@ -105,9 +105,7 @@ export class PagedImages implements ProcessImageStore {
 
   /** At start: whether what earlier versions kept whole is there. */
   get allPresent(): boolean {
-    return this.#rows().every(
-      ({ id, packed }) => packed !== undefined || existsSync(join(this.#directories.images, id)),
-    );
+    return wholeImages(this.#database, this.#directories).every((path) => existsSync(path));
   }
 
   async stage(): Promise<string> {
@@ -325,6 +323,14 @@ export class PagedImages implements ProcessImageStore {
       throw new TurntableError('internal', `${basename(directory)} was not staged by this store.`);
     }
   }
+}
+
+/** Directories of images that an earlier version kept whole and that have not been kept anew. */
+export function wholeImages(database: DatabaseSync, { images }: ImageDirectories): string[] {
+  return database
+    .prepare('SELECT id FROM image WHERE packed IS NULL')
+    .all()
+    .map((row) => join(images, String(row['id'])));
 }
 
 function rootOf({ manifest, root }: PackedDump): ImageRoot {

@@ -13,7 +13,7 @@ import { ChunkStore, explainWriteError } from './chunks.ts';
 import { collect, surveyCollection } from './collection.ts';
 import { openDatabase, reusableBytes } from './database.ts';
 import { VersionedFiles } from './file-store.ts';
-import { PagedImages } from './image-store.ts';
+import { PagedImages, wholeImages } from './image-store.ts';
 import { ImageThread } from './image-thread.ts';
 import { SqliteMetadata } from './metadata.ts';
 import { StoreQuota, type StoreLimits } from './quota.ts';
@@ -65,7 +65,10 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
     // One that a checkpoint may wait for, and one that may be busy for long.
     const thread = new ImageThread(threadOptions);
     const slowThread = new ImageThread(threadOptions);
-    const quota = new StoreQuota(directory, limits ?? {}, () => reusableBytes(database));
+    const quota = new StoreQuota(directory, limits ?? {}, {
+      reusableBytes: () => reusableBytes(database),
+      wholeImages: () => wholeImages(database, image),
+    });
     const chunks = new ChunkStore(database, packs, background, limits && quota);
     try {
       const versions = new VersionStore(database, chunks);

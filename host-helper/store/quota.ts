@@ -3,7 +3,7 @@
  * what to remove when there is no room is decided elsewhere.
  */
 
-import { readdirSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TurntableError } from '../protocol/errors.ts';
 
@@ -43,17 +43,24 @@ const defaultReserveShare = 0.05;
 const maxDefaultReserveBytes = 1 << 30;
 const blockBytes = 512;
 
+/** What only the database knows. */
+export interface DatabaseUse {
+  /** What it has free inside. */
+  reusableBytes(): number;
+  /** Directories of images that an earlier version kept whole. */
+  wholeImages(): readonly string[];
+}
+
 export class StoreQuota implements Quota {
   readonly #directory: string;
   readonly #limits: StoreLimits;
-  readonly #reusableBytes: () => number;
+  readonly #use: DatabaseUse;
   #measured: { readonly bytes: number; readonly addedBytes: number } | undefined;
 
-  /** `reusableBytes`: what the database has free inside. */
-  constructor(directory: string, limits: StoreLimits, reusableBytes: () => number) {
+  constructor(directory: string, limits: StoreLimits, use: DatabaseUse) {
     this.#directory = directory;
     this.#limits = limits;
-    this.#reusableBytes = reusableBytes;
+    this.#use = use;
   }
 
   room(addedBytes: number): Room {
@@ -62,7 +69,7 @@ export class StoreQuota implements Quota {
     const onDisk = Math.max(0, freeBytes - reserveFreeBytes);
     const below =
       maxStoreBytes === undefined ? Infinity : Math.max(0, maxStoreBytes - this.#storeBytes(addedBytes));
-    return { packs: Math.min(onDisk, below), rows: Math.min(onDisk + this.#reusableBytes(), below) };
+    return { packs: Math.min(onDisk, below), rows: Math.min(onDisk + this.#use.reusableBytes(), below) };
   }
 
   /** Something was removed: measure again. */
@@ -109,7 +116,10 @@ export class StoreQuota implements Quota {
   }
 
   #storeBytes(addedBytes: number): number {
-    this.#measured ??= { bytes: measure(this.#directory) - this.#reusableBytes(), addedBytes };
+    if (!this.#measured) {
+      const bytes = measure(this.#directory, this.#use.wholeImages()) - this.#use.reusableBytes();
+      this.#measured = { bytes, addedBytes };
+    }
     return this.#measured.bytes + (addedBytes - this.#measured.addedBytes);
   }
 }
@@ -131,16 +141,20 @@ export const noQuota: Quota = {
   refusal: () => new TurntableError('quotaExceeded', 'There is no quota. Try again.'),
 };
 
-/** Blocks of metadata and packs. */
-function measure(directory: string): number {
-  let bytes = 0;
-  for (const folder of [directory, join(directory, 'packs')]) {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (!entry.isFile()) continue;
-      bytes += statSync(join(folder, entry.name), { throwIfNoEntry: false })?.blocks ?? 0;
-    }
-  }
-  return bytes * blockBytes;
+/** Blocks of metadata, packs and whole images. */
+function measure(directory: string, wholeImages: readonly string[]): number {
+  const files = [directory, join(directory, 'packs')].flatMap((folder) => filesIn(folder, false));
+  files.push(
+    ...wholeImages.filter((folder) => existsSync(folder)).flatMap((folder) => filesIn(folder, true)),
+  );
+  const blocks = files.map((path) => statSync(path, { throwIfNoEntry: false })?.blocks ?? 0);
+  return blocks.reduce((sum, each) => sum + each, 0) * blockBytes;
+}
+
+function filesIn(folder: string, recursive: boolean): string[] {
+  return readdirSync(folder, { withFileTypes: true, recursive })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 function mebibytes(bytes: number): string {

@@ -7,7 +7,7 @@ import test from 'node:test';
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { TrackedRoot } from '../../../host-helper/sandbox/sandbox.ts';
 import { openStore } from '../../../host-helper/store/open-store.ts';
-import { StoreQuota, type StoreLimits } from '../../../host-helper/store/quota.ts';
+import { StoreQuota, type DatabaseUse, type StoreLimits } from '../../../host-helper/store/quota.ts';
 import { treefsPath } from '../../integration/store-fixture.ts';
 
 const megabyte = 1_000_000;
@@ -22,6 +22,10 @@ async function inDirectory(body: (directory: string) => void | Promise<void>): P
   }
 }
 
+function use(reusableBytes: number, wholeImages: readonly string[] = []): DatabaseUse {
+  return { reusableBytes: () => reusableBytes, wholeImages: () => wholeImages };
+}
+
 void test('what the database has free inside is room: below a quota for everything, on a full disk for rows', async () => {
   await inDirectory((directory) => {
     writeFileSync(join(directory, 'state.sqlite'), randomBytes(megabyte));
@@ -30,18 +34,31 @@ void test('what the database has free inside is room: below a quota for everythi
       assert.ok(Math.abs(actual - expected) < megabyte / 20, `${actual} should be about ${expected}`);
     };
     const limited = { maxStoreBytes: 3 * megabyte, reserveFreeBytes: 0 };
-    const full = new StoreQuota(directory, limited, () => 0).room(0);
+    const full = new StoreQuota(directory, limited, use(0)).room(0);
     near(full.packs, megabyte);
     near(full.rows, megabyte);
-    const collected = new StoreQuota(directory, limited, () => megabyte / 2);
+    const collected = new StoreQuota(directory, limited, use(megabyte / 2));
     near(collected.room(0).packs, 1.5 * megabyte);
     near(collected.room(0).rows, 1.5 * megabyte);
     // What has been added since it was measured counts, wherever it lies.
     near(collected.room(megabyte).rows, 0.5 * megabyte);
     near(collected.usage(0, 0).storeBytes, 1.5 * megabyte);
     const noDisk = { reserveFreeBytes: Number.MAX_SAFE_INTEGER };
-    const { packs, rows } = new StoreQuota(directory, noDisk, () => megabyte / 2).room(0);
+    const { packs, rows } = new StoreQuota(directory, noDisk, use(megabyte / 2)).room(0);
     assert.deepEqual([packs, rows], [0, megabyte / 2]);
+  });
+});
+
+void test('images that an earlier version kept whole count, caches do not', async () => {
+  await inDirectory((directory) => {
+    for (const name of ['whole', 'cached']) {
+      mkdirSync(join(directory, 'images', name, 'sub'), { recursive: true });
+      for (const file of ['core.img', 'sub/pages.img'])
+        writeFileSync(join(directory, 'images', name, file), randomBytes(megabyte));
+    }
+    const whole = ['whole', 'lost'].map((name) => join(directory, 'images', name));
+    const { storeBytes } = new StoreQuota(directory, {}, use(0, whole)).usage(0, 0);
+    assert.ok(Math.abs(storeBytes - 2 * megabyte) < megabyte / 20, `${storeBytes}`);
   });
 });
 
@@ -51,7 +68,7 @@ void test('a refusal names what is in the way: the disk where that leaves less r
     const { bavail, bsize } = statfsSync(directory);
     const reserveFreeBytes = bavail * bsize - 20 * megabyte;
     const text = (limits: StoreLimits): string =>
-      new StoreQuota(directory, limits, () => 0).refusal(0).message;
+      new StoreQuota(directory, limits, use(0)).refusal(0).message;
     assert.match(
       text({ maxStoreBytes: 2 * megabyte, reserveFreeBytes }),
       /2 MiB, their quota.*raise maxStoreBytes/,
