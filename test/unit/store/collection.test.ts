@@ -17,11 +17,13 @@ import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { TrackedRoot } from '../../../host-helper/sandbox/sandbox.ts';
-import { hashOf } from '../../../host-helper/store/chunk-reader.ts';
+import { ChunkReader, fromHex, hashOf } from '../../../host-helper/store/chunk-reader.ts';
 import { encodeBlockList } from '../../../host-helper/store/file-tree.ts';
+import { decodeHashes, isLegacy, parsePacked } from '../../../host-helper/store/image-format.ts';
 import { openStore } from '../../../host-helper/store/open-store.ts';
 import type { Store } from '../../../host-helper/store/store.ts';
 import { blockBytes } from '../../../host-helper/store/treefs-wire.ts';
+import { VersionStore } from '../../../host-helper/store/versions.ts';
 import { treefsPath } from '../../integration/store-fixture.ts';
 
 interface Live {
@@ -364,6 +366,45 @@ void test('where the list of a large file is lost nothing is removed, until it i
     await capture();
     await store().collect();
     assert.deepEqual((await store().verify()).problems, []);
+  });
+});
+
+void test('a content that reads like a list or a directory does not hide what that names', async () => {
+  await withCheckpoint(async ({ place, state, store, reopen, keep, capture }) => {
+    writeFileSync(join(place.root.upper, 'dir/file'), 'in a directory');
+    // The same pages, and so the same lists, whenever this runs.
+    for (let at = 0; at < place.memory.length; at += 4096)
+      place.memory.fill(createHash('sha256').update(`page ${at}`).digest(), at, Math.min(at + 4096, 400_000));
+    const version = await capture();
+    const image = await keep();
+    const page = ((): Buffer => {
+      using database = new DatabaseSync(join(state, 'state.sqlite'), { readOnly: true });
+      const chunks = new ChunkReader(database, join(state, 'packs'));
+      const versions = new VersionStore(database, chunks);
+      const top = versions.roots(version).get('workspace');
+      assert.ok(top);
+      for (const name of ['big', 'dir'])
+        writeFileSync(
+          join(place.root.upper, `0 ${name}`),
+          chunks.get(versions.find(top, name)?.content ?? ''),
+        );
+      const row = database.prepare('SELECT packed FROM image WHERE id = ?').get(image);
+      const packed = parsePacked(String(row?.['packed']));
+      assert.ok(!isLegacy(packed));
+      const list = chunks.get(decodeHashes(chunks.get(fromHex(packed.root)))[1] ?? '');
+      chunks.close();
+      return list;
+    })();
+    const staged = await store().images.stage();
+    writeFileSync(join(staged, 'a.img'), page);
+    writeFileSync(join(staged, 'pages-1.img'), place.memory);
+    const { image: processImage } = await store().images.keep(staged);
+    const checkpoint = { id: 'c2', sessionId: place.session, turn: 2, position: '{}', createdAt: 2 };
+    store().metadata.publish({ ...checkpoint, fileVersion: await capture(), processImage }, '{}');
+    store().metadata.expire([{ sessionId: place.session, turn: 1, document: '{}' }]);
+    await reopen();
+    await store().collect();
+    assert.deepEqual((await store().verify()).damagedCheckpoints, []);
   });
 });
 
