@@ -12,6 +12,7 @@ import { MergeKey } from '../engine/queued-job.ts';
 import type { Logger } from '../log.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import type { ResultOf } from '../protocol/methods.ts';
+import { isDiskTheLimit } from '../store/quota.ts';
 import type { Store } from '../store/store.ts';
 import {
   dueExpiries,
@@ -87,13 +88,15 @@ export class Housekeeping implements Disposable {
 
   async gc(dryRun: boolean, onProgress: (fraction: number) => void): Promise<ResultOf<'store/gc'>> {
     const { store } = this.#options;
-    const due = this.#due();
+    let due = this.#due();
     const without = new Set(
       due.flatMap(({ sessionId, turn }) => store.metadata.checkpointOf(sessionId, turn)?.id ?? []),
     );
     const survey = await store.survey(without, dryRun ? { onProgress } : {});
     let freedBytes = survey.bytes;
     if (!dryRun) {
+      // The survey may take minutes: a rewind may have moved the head to what was due then.
+      due = this.#due();
       this.#expire(due);
       freedBytes = await store.collect({ onProgress });
     }
@@ -143,8 +146,7 @@ export class Housekeeping implements Disposable {
       this.#expire(this.#due());
       if ((await store.collect()) > 0) return true;
       // A disk that something else has filled is no reason to give up anything; the store's own quota is.
-      if (before.maxStoreBytes === undefined || before.freeBytes <= before.reserveFreeBytes)
-        return before.cacheBytes > 0;
+      if (isDiskTheLimit(before)) return before.cacheBytes > 0;
       const spare = spareExpiries(this.#retained(), retention, 'to keep within the quota of the store');
       this.#expire(spare.slice(0, Math.ceil(spare.length * roomShare)));
       await store.collect();
@@ -162,7 +164,8 @@ export class Housekeeping implements Disposable {
   }
 
   #retained(): RetainedSession[] {
-    const intents = this.#options.store.metadata.intents();
+    const { metadata } = this.#options.store;
+    const intents = metadata.intents();
     return this.#options
       .sessions()
       .filter((session) => session.status !== 'rewinding' && session.status !== 'branching')
@@ -170,6 +173,7 @@ export class Housekeeping implements Disposable {
         id: session.id,
         head: session.record.head,
         turns: session.turns.all,
+        kept: new Set(metadata.turnsWithCheckpoint(session.id)),
         // Documents of unfinished work are opaque here: every number in one of this session may be a turn.
         needed: new Set(
           intents

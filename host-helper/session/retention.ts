@@ -13,10 +13,10 @@ const bytes = z.number().int().nonnegative();
 const retentionSchema = z.strictObject({
   /** So many of the newest turns of a session always stay restorable. */
   keepNewest: z.number().int().min(1).default(20),
-  /** Restorable turns of one session. */
+  /** Checkpoints of one session. */
   maxCheckpoints: z.number().int().min(1).default(2000),
   maxAgeDays: z.number().positive().default(90),
-  /** What the restorable turns of one session added, together. */
+  /** What the checkpoints of one session added, together. */
   maxSessionBytes: bytes.optional(),
   /** All that the store takes; the oldest checkpoints of all sessions go first. */
   maxStoreBytes: bytes.optional(),
@@ -70,6 +70,8 @@ export interface RetainedSession {
   readonly id: string;
   readonly head: number;
   readonly turns: readonly Turn[];
+  /** Turns whose checkpoint is in the store: also of those that cannot be restored, where it only takes space. */
+  readonly kept: ReadonlySet<number>;
   /** Turns that unfinished work needs. */
   readonly needed: ReadonlySet<number>;
 }
@@ -79,28 +81,27 @@ export interface Expiry {
   readonly turn: number;
   /** In words, to follow "expired". */
   readonly why: string;
-  readonly endedAt: number;
 }
 
 /** Which checkpoints are to go now by number, age and bytes of their session, oldest first. */
 export function dueExpiries(session: RetainedSession, policy: Retention, now: number): Expiry[] {
-  const restorable = restorableTurns(session);
+  const kept = keptTurns(session);
   const spare = protectedTurns(session, policy.keepNewest);
-  let count = restorable.length;
-  let held = restorable.reduce((sum, turn) => sum + (turn.checkpoint?.bytesStored ?? 0), 0);
+  let count = kept.length;
+  let held = kept.reduce((sum, turn) => sum + (turn.checkpoint?.bytesStored ?? 0), 0);
   const due: Expiry[] = [];
-  for (const turn of restorable) {
+  for (const turn of kept) {
     if (spare.has(turn.id)) continue;
     const why = whyDue(turn, policy, now, count, held);
     if (why === undefined) continue;
     count -= 1;
     held -= turn.checkpoint?.bytesStored ?? 0;
-    due.push({ sessionId: session.id, turn: turn.id, why, endedAt: endOf(turn) });
+    due.push({ sessionId: session.id, turn: turn.id, why });
   }
   return due;
 }
 
-/** What could go when room is short, oldest first. */
+/** What could go when room is short: first what nobody can restore, then the oldest. */
 export function spareExpiries(
   sessions: readonly RetainedSession[],
   policy: Retention,
@@ -109,11 +110,14 @@ export function spareExpiries(
   return sessions
     .flatMap((session) => {
       const spare = protectedTurns(session, policy.keepNewest);
-      return restorableTurns(session)
+      return keptTurns(session)
         .filter((turn) => !spare.has(turn.id))
-        .map((turn) => ({ sessionId: session.id, turn: turn.id, why, endedAt: endOf(turn) }));
+        .map((turn) => ({ sessionId: session.id, turn }));
     })
-    .sort((a, b) => a.endedAt - b.endedAt);
+    .sort(
+      (a, b) => Number(isRestorable(a.turn)) - Number(isRestorable(b.turn)) || endOf(a.turn) - endOf(b.turn),
+    )
+    .map(({ sessionId, turn }) => ({ sessionId, turn: turn.id, why }));
 }
 
 /**
@@ -123,22 +127,27 @@ export function spareExpiries(
 export function protectedTurns(session: RetainedSession, keepNewest: number): Set<number> {
   const parents = new Set(session.turns.map((turn) => turn.parent));
   const ends = session.turns.filter((turn) => !parents.has(turn.id)).map((turn) => turn.id);
-  const newest = restorableTurns(session)
+  const newest = keptTurns(session)
+    .filter(isRestorable)
     .slice(-keepNewest)
     .map((turn) => turn.id);
-  // Where a resume starts when the head itself cannot be restored; the same for the ends.
+  // Where a resume starts when the head itself cannot be restored, and what the folders were last known to hold; the same for the ends.
   const lastOn = (id: number): number[] => {
     const line = lineOf({ turns: [...session.turns] }, id);
-    const found = line.findLast((turn) => turn.checkpoint?.restorable === true);
-    return found ? [id, found.id] : [id];
+    const last = [line.findLast(isRestorable), line.findLast((turn) => session.kept.has(turn.id))];
+    return [id, ...last.flatMap((turn) => turn?.id ?? [])];
   };
   return new Set([0, ...lastOn(session.head), ...ends.flatMap(lastOn), ...newest, ...session.needed]);
 }
 
-function restorableTurns(session: RetainedSession): Turn[] {
+function keptTurns(session: RetainedSession): Turn[] {
   return session.turns
-    .filter((turn) => turn.state === 'closed' && turn.checkpoint?.restorable === true)
+    .filter((turn) => turn.state === 'closed' && session.kept.has(turn.id))
     .sort((a, b) => a.id - b.id);
+}
+
+function isRestorable(turn: Turn): boolean {
+  return turn.checkpoint?.restorable === true;
 }
 
 function whyDue(

@@ -443,17 +443,20 @@ export class Session {
     return turn;
   }
 
-  /** These turns' checkpoints are given up; `why` follows "expired". */
+  /** These turns' checkpoints are given up; `why` follows "expired". One that cannot be restored keeps its own reason. */
   expire(expiries: readonly { readonly turn: number; readonly why: string }[]): void {
-    const turns = expiries.flatMap(({ turn: id, why }): Turn[] => {
+    if (expiries.length === 0) return;
+    let freedBytes = 0;
+    const turns = expiries.map(({ turn: id, why }): Turn => {
       const turn = this.turns.get(id);
-      if (turn.checkpoint?.restorable !== true) return [];
-      this.#bytesStored -= turn.checkpoint.bytesStored;
-      const reason = `not restorable: expired ${why}`;
-      return [{ ...turn, checkpoint: { ...turn.checkpoint, restorable: false, bytesStored: 0, reason } }];
+      if (!turn.checkpoint) return turn;
+      const { restorable, bytesStored } = turn.checkpoint;
+      freedBytes += bytesStored;
+      const reason = restorable ? `not restorable: expired ${why}` : turn.checkpoint.reason;
+      return { ...turn, checkpoint: { ...turn.checkpoint, restorable: false, bytesStored: 0, reason } };
     });
-    if (turns.length === 0) return;
     this.turns.expire(turns);
+    this.#bytesStored -= freedBytes;
     this.parts.dispatch({
       type: 'session/changed',
       sessionId: this.id,
@@ -471,7 +474,7 @@ export class Session {
       if (files !== undefined && checkpoint.restorable) {
         const reason = `${damagedPrefix}${files}: see \`turntable fsck\``;
         this.turns.update(turn.id, { checkpoint: { ...checkpoint, restorable: false, reason } });
-      } else if (files === undefined && wasDamaged) {
+      } else if (files === undefined && wasDamaged && this.parts.store.metadata.checkpoint(checkpoint.id)) {
         const reason = 'was damaged; what was missing has been stored again';
         this.turns.update(turn.id, { checkpoint: { ...checkpoint, restorable: true, reason } });
       } else if (processes !== undefined && checkpoint.degraded === undefined) {

@@ -53,6 +53,7 @@ export function packPath(directory: string, id: number): string {
 export class ChunkReader {
   readonly #directory: string;
   readonly #place: StatementSync;
+  readonly #number: StatementSync;
   readonly #find: StatementSync;
   readonly #openPacks = new Map<number, number>();
   /** The group that was read last: pages are mostly asked for in the order they lie in. */
@@ -62,24 +63,23 @@ export class ChunkReader {
 
   constructor(database: DatabaseSync, directory: string) {
     this.#directory = directory;
-    this.#place = database.prepare(
-      'SELECT rowid AS id, pack, data IS NULL AS away FROM chunk WHERE hash = ?',
-    );
+    this.#place = database.prepare('SELECT pack, data IS NULL AS away FROM chunk WHERE hash = ?');
+    this.#number = database.prepare('SELECT rowid AS id FROM chunk WHERE hash = ?');
     this.#find = database.prepare(
       'SELECT rowid AS id, codec, size, data, pack, offset, stored FROM chunk WHERE hash = ?',
     );
   }
 
   has(hash: ChunkHash): boolean {
-    return this.rowOf(hash) !== undefined;
+    const row = this.#place.get(Buffer.from(hash, 'latin1'));
+    if (!row) return false;
+    return row['away'] === 0 || (row['pack'] !== null && !this.lostPacks.has(Number(row['pack'])));
   }
 
-  /** The row of a content that is there. */
+  /** The row of a content, also of one that is lost. */
   rowOf(hash: ChunkHash): number | undefined {
-    const row = this.#place.get(Buffer.from(hash, 'latin1'));
-    if (!row) return undefined;
-    const away = row['away'] === 1 && (row['pack'] === null || this.lostPacks.has(Number(row['pack'])));
-    return away ? undefined : Number(row['id']);
+    const row = this.#number.get(Buffer.from(hash, 'latin1'));
+    return row && Number(row['id']);
   }
 
   /** Throws `storeDamaged` when the content is missing or is not what its hash says. */

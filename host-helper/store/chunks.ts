@@ -15,7 +15,7 @@ import { crashPoint } from '../crash-point.ts';
 import { TurntableError } from '../protocol/errors.ts';
 import { ChunkReader, hashOf, packPath, rawCodec, zstdCodec, type ChunkHash } from './chunk-reader.ts';
 import { diskFull, inTransaction, withoutSync } from './database.ts';
-import { noQuota, type Quota } from './quota.ts';
+import { noQuota, type Quota, type Room } from './quota.ts';
 import type { TreeWorker } from './treefs.ts';
 
 const compressAsync = promisify(zstdCompress);
@@ -49,7 +49,6 @@ export class ChunkStore extends ChunkReader {
   readonly #worker: TreeWorker;
   readonly #insert: StatementSync;
   readonly #replace: StatementSync;
-  readonly #packsInUse = new Set<number>();
   #nextPack: number;
   #holds = 0;
   #released = Promise.withResolvers<undefined>();
@@ -90,16 +89,9 @@ export class ChunkStore extends ChunkReader {
     if (this.#touched) for (const hash of batch.relied) this.#touched.add(hash);
   }
 
-  /** For ChunkBatch only. */
+  /** A number for a new pack. */
   takePack(): number {
-    const id = this.#nextPack++;
-    this.#packsInUse.add(id);
-    return id;
-  }
-
-  /** For ChunkBatch only. */
-  releasePack(id: number): void {
-    this.#packsInUse.delete(id);
+    return this.#nextPack++;
   }
 
   /** For ChunkBatch only: rows and `extra` in one transaction. */
@@ -225,13 +217,13 @@ export class ChunkStore extends ChunkReader {
   }
 
   /** How many bytes may be added now. */
-  roomBytes(): number {
-    return this.#quota.roomBytes(this.addedBytes);
+  room(): Room {
+    return this.#quota.room(this.addedBytes);
   }
 
   /** Why there is no room. */
   noRoom(): TurntableError {
-    return this.#quota.refusal();
+    return this.#quota.refusal(this.addedBytes);
   }
 
   /** Nothing is known to be lost. */
@@ -327,7 +319,7 @@ export class ChunkBatch implements Disposable {
   readonly #pathOf: (id: number) => string;
   readonly #pending = new Map<ChunkHash, PendingChunk>();
   readonly #maxRowBytes: number;
-  readonly #roomBytes: number;
+  readonly #room: Room;
   #rowBytes = 0;
   #pack: { readonly id: number; readonly descriptor: number; size: number; synced: number } | undefined;
   #settled = false;
@@ -338,7 +330,7 @@ export class ChunkBatch implements Disposable {
 
   constructor(store: ChunkStore, pathOf: (id: number) => string, maxRowBytes: number) {
     this.#store = store;
-    this.#roomBytes = store.roomBytes();
+    this.#room = store.room();
     this.#maxRowBytes = maxRowBytes;
     this.#pathOf = pathOf;
   }
@@ -405,10 +397,7 @@ export class ChunkBatch implements Disposable {
     this.#settled = true;
     this.#store.ended(this);
     this.#store.addedBytes += this.bytesStored;
-    if (this.#pack) {
-      closeSync(this.#pack.descriptor);
-      this.#store.releasePack(this.#pack.id);
-    }
+    if (this.#pack) closeSync(this.#pack.descriptor);
   }
 
   [Symbol.dispose](): void {
@@ -418,7 +407,6 @@ export class ChunkBatch implements Disposable {
     if (!this.#pack) return;
     closeSync(this.#pack.descriptor);
     unlinkSync(this.#pathOf(this.#pack.id));
-    this.#store.releasePack(this.#pack.id);
   }
 
   #keep(hash: ChunkHash, data: Buffer, packed: Buffer): void {
@@ -427,7 +415,8 @@ export class ChunkBatch implements Disposable {
     const stored = saves ? packed : data;
     const asRow = data.length <= rowBytes && this.#rowBytes + stored.length <= this.#maxRowBytes;
     if (asRow) this.#rowBytes += stored.length;
-    if (this.bytesStored + stored.length > this.#roomBytes) throw this.#store.noRoom();
+    const room = asRow ? this.#room.rows : this.#room.packs;
+    if (this.bytesStored + stored.length > room) throw this.#store.noRoom();
     const offset = asRow ? 0 : this.#append(stored);
     this.relied.add(hash);
     this.#pending.set(hash, {

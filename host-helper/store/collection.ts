@@ -110,10 +110,13 @@ async function mark(
   also: readonly ChunkHash[],
 ): Promise<Set<ChunkHash>> {
   const live = new Set<ChunkHash>();
+  // Apart from what is live: a program may write a file that reads like a list or a directory.
+  const lists = new Set<ChunkHash>();
+  const directories = new Set<ChunkHash>();
   const content = (hash: ChunkHash, size: number): void => {
-    if (live.has(hash)) return;
     live.add(hash);
-    if (size <= blockBytes || !chunks.has(hash)) return;
+    if (size <= blockBytes || lists.has(hash)) return;
+    lists.add(hash);
     for (const block of decodeBlockList(chunks.get(hash)).blocks) if (block) live.add(block);
   };
   const entry = (item: TreeEntry): void => {
@@ -128,7 +131,8 @@ async function mark(
   for (const id of liveIds) if (versions.has(id)) for (const root of versions.roots(id).values()) entry(root);
   for (let count = 0; waiting.length; count++) {
     const hash = waiting.pop();
-    if (hash === undefined || live.has(hash)) continue;
+    if (hash === undefined || directories.has(hash)) continue;
+    directories.add(hash);
     live.add(hash);
     for (const child of versions.directory(hash).values()) entry(child);
     if (count % yieldEvery === 0) await new Promise((resolve) => setImmediate(resolve));

@@ -111,6 +111,11 @@ export function withoutSync(database: DatabaseSync, work: () => void): void {
   }
 }
 
+/** Bytes inside the file that rows to come will use again: it never shrinks. */
+export function reusableBytes(database: DatabaseSync): number {
+  return pragma(database, 'freelist_count') * pragma(database, 'page_size');
+}
+
 function create(database: DatabaseSync): void {
   database.exec(`PRAGMA application_id = ${applicationId};`);
   database.exec(`BEGIN; ${schema} PRAGMA user_version = ${schemaVersion}; COMMIT;`);

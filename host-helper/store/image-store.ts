@@ -105,13 +105,11 @@ export class PagedImages implements ProcessImageStore {
 
   /** At start: whether what earlier versions kept whole is there. */
   get allPresent(): boolean {
-    return this.#rows().every(
-      ({ id, packed }) => packed !== undefined || existsSync(join(this.#directories.images, id)),
-    );
+    return wholeImages(this.#database, this.#directories).every((path) => existsSync(path));
   }
 
   async stage(): Promise<string> {
-    if (this.#chunks.roomBytes() <= 0) throw this.#chunks.noRoom();
+    if (this.#chunks.room().packs <= 0) throw this.#chunks.noRoom();
     const directory = join(this.#directories.staging, newId());
     try {
       await mkdir(directory, { mode: 0o700 });
@@ -237,7 +235,7 @@ export class PagedImages implements ProcessImageStore {
       const packed = await this.#thread.ask('pack', {
         directory,
         packPath,
-        maxBytes: this.#chunks.roomBytes(),
+        maxBytes: this.#chunks.room().packs,
         whole: this.#chunks.isWhole,
       });
       crashPoint('image:packed');
@@ -257,8 +255,6 @@ export class PagedImages implements ProcessImageStore {
     } catch (error) {
       if (!counts) unlinkIfThere(packPath);
       throw error;
-    } finally {
-      this.#chunks.releasePack(pack);
     }
   }
 
@@ -327,6 +323,14 @@ export class PagedImages implements ProcessImageStore {
       throw new TurntableError('internal', `${basename(directory)} was not staged by this store.`);
     }
   }
+}
+
+/** Directories of images that an earlier version kept whole and that have not been kept anew. */
+export function wholeImages(database: DatabaseSync, { images }: ImageDirectories): string[] {
+  return database
+    .prepare('SELECT id FROM image WHERE packed IS NULL')
+    .all()
+    .map((row) => join(images, String(row['id'])));
 }
 
 function rootOf({ manifest, root }: PackedDump): ImageRoot {

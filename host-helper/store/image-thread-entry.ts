@@ -30,6 +30,9 @@ parentPort?.on('message', (message: unknown) => {
     reply = { ok: true, value: answer(request) };
   } catch (error) {
     reply = failure(error);
+  } finally {
+    // The helper removes packs meanwhile; one that is still open here would keep its place on the disk.
+    chunks.close();
   }
   parentPort?.postMessage(reply);
 });
@@ -48,7 +51,6 @@ function answer(request: ThreadRequest): unknown {
         parentPort?.postMessage({ progress } satisfies { progress: number }),
       );
     case 'close':
-      chunks.close();
       database.close();
       parentPort?.close();
       return undefined;

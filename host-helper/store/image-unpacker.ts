@@ -56,24 +56,35 @@ export function* pagesOf(chunks: ChunkReader, image: ImageRoot): Generator<Chunk
   for (const list of decodeHashes(chunks.get(fromHex(image.root)))) yield* decodeHashes(chunks.get(list));
 }
 
-/** Sets the bit of the row of every content that one of the images needs. Throws `storeDamaged` when a list cannot be read. */
+/**
+ * Sets the bit of the row of every content that one of the images needs, also of a lost one: its row is what tells that a list
+ * which is there has not all its pages. Throws `storeDamaged` when a list cannot be read.
+ */
 export function markImages(chunks: ChunkReader, images: readonly ImageRoot[], lastRow: number): Uint8Array {
   const bits = new Uint8Array((lastRow >> 3) + 1);
-  /** False when it was marked already. */
-  const mark = (hash: ChunkHash): boolean => {
+  // Apart from what is needed: a program may have a page that reads like a list.
+  const walked = new Uint8Array(bits.length);
+  /** False when the bit was set already. */
+  const set = (into: Uint8Array, hash: ChunkHash): boolean => {
     const row = chunks.rowOf(hash);
     if (row === undefined || row > lastRow) return true;
     const bit = 1 << (row & 7);
-    const before = bits[row >> 3] ?? 0;
-    bits[row >> 3] = before | bit;
+    const before = into[row >> 3] ?? 0;
+    into[row >> 3] = before | bit;
     return (before & bit) === 0;
   };
+  const roots = new Set<ChunkHash>();
   for (const image of images) {
-    mark(fromHex(image.manifest));
     const root = fromHex(image.root);
-    if (!mark(root)) continue;
-    for (const list of decodeHashes(chunks.get(root)))
-      if (mark(list)) for (const page of decodeHashes(chunks.get(list))) if (page !== zeroHash) mark(page);
+    set(bits, fromHex(image.manifest));
+    set(bits, root);
+    if (roots.has(root)) continue;
+    roots.add(root);
+    for (const list of decodeHashes(chunks.get(root))) {
+      set(bits, list);
+      if (!set(walked, list)) continue;
+      for (const page of decodeHashes(chunks.get(list))) if (page !== zeroHash) set(bits, page);
+    }
   }
   return bits;
 }

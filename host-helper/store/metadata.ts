@@ -71,6 +71,12 @@ export class SqliteMetadata implements MetadataStore {
     );
   }
 
+  turnsWithCheckpoint(sessionId: string): readonly number[] {
+    return this.#all('SELECT DISTINCT turn FROM checkpoint WHERE session = ? ORDER BY turn', sessionId).map(
+      (row) => Number(row['turn']),
+    );
+  }
+
   putSession(sessionId: string, document: string, how: 'durable' | 'relaxed' = 'durable'): void {
     const write = (): void => inTransaction(this.#database, () => this.#putSession(sessionId, document));
     if (how === 'relaxed') withoutSync(this.#database, write);

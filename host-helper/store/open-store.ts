@@ -11,9 +11,9 @@ import { FolderApply } from './apply.ts';
 import { fromHex } from './chunk-reader.ts';
 import { ChunkStore, explainWriteError } from './chunks.ts';
 import { collect, surveyCollection } from './collection.ts';
-import { openDatabase } from './database.ts';
+import { openDatabase, reusableBytes } from './database.ts';
 import { VersionedFiles } from './file-store.ts';
-import { PagedImages } from './image-store.ts';
+import { PagedImages, wholeImages } from './image-store.ts';
 import { ImageThread } from './image-thread.ts';
 import { SqliteMetadata } from './metadata.ts';
 import { StoreQuota, type StoreLimits } from './quota.ts';
@@ -65,8 +65,11 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
     // One that a checkpoint may wait for, and one that may be busy for long.
     const thread = new ImageThread(threadOptions);
     const slowThread = new ImageThread(threadOptions);
-    const quota = limits && new StoreQuota(directory, limits);
-    const chunks = new ChunkStore(database, packs, background, quota);
+    const quota = new StoreQuota(directory, limits ?? {}, {
+      reusableBytes: () => reusableBytes(database),
+      wholeImages: () => wholeImages(database, image),
+    });
+    const chunks = new ChunkStore(database, packs, background, limits && quota);
     try {
       const versions = new VersionStore(database, chunks);
       const images = new PagedImages(database, image, chunks, thread, logger);
@@ -111,7 +114,7 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
         collect: (options) =>
           oneByOne(async () => {
             const freed = await collect(parts, options);
-            quota?.changed();
+            quota.changed();
             return freed;
           }),
         survey: (without, options) => oneByOne(() => surveyCollection(parts, without, options)),
@@ -126,7 +129,7 @@ export async function openStore({ directory, treefsPath, logger, limits }: Store
           chunks.forget(hashes.map(fromHex));
           files.lookAgain();
         },
-        usage: () => (quota ?? new StoreQuota(directory, {})).usage(chunks.addedBytes, images.cacheBytes),
+        usage: () => quota.usage(chunks.addedBytes, images.cacheBytes),
         dropCaches: () => images.dropCaches(),
         close,
       };

@@ -3,7 +3,7 @@
  * what to remove when there is no room is decided elsewhere.
  */
 
-import { readdirSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statfsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { TurntableError } from '../protocol/errors.ts';
 
@@ -15,43 +15,61 @@ export interface StoreLimits {
 }
 
 export interface StoreUsage {
-  /** Metadata, packs, and images that an earlier version kept whole. */
+  /** Metadata, packs, and images that an earlier version kept whole; not what the database has free inside. */
   readonly storeBytes: number;
   /** Copies that make restores quick and go first when room is short. */
   readonly cacheBytes: number;
   readonly maxStoreBytes: number | undefined;
   readonly freeBytes: number;
   readonly reserveFreeBytes: number;
-  /** How many more bytes a checkpoint may add. */
+  /** How many more bytes a checkpoint may add to packs. */
   readonly roomBytes: number;
+}
+
+/** How many more bytes may be added. */
+export interface Room {
+  readonly packs: number;
+  /** These also take the place of removed ones, which the database keeps instead of giving it back to the disk. */
+  readonly rows: number;
 }
 
 export interface Quota {
   /** `addedBytes`: what was added since the start, so that not everything needs measuring again. */
-  roomBytes(addedBytes: number): number;
-  refusal(): TurntableError;
+  room(addedBytes: number): Room;
+  refusal(addedBytes: number): TurntableError;
 }
 
 const defaultReserveShare = 0.05;
 const maxDefaultReserveBytes = 1 << 30;
 const blockBytes = 512;
 
+/** What only the database knows. */
+export interface DatabaseUse {
+  /** What it has free inside. */
+  reusableBytes(): number;
+  /** Directories of images that an earlier version kept whole. */
+  wholeImages(): readonly string[];
+}
+
 export class StoreQuota implements Quota {
   readonly #directory: string;
   readonly #limits: StoreLimits;
+  readonly #use: DatabaseUse;
   #measured: { readonly bytes: number; readonly addedBytes: number } | undefined;
 
-  constructor(directory: string, limits: StoreLimits) {
+  constructor(directory: string, limits: StoreLimits, use: DatabaseUse) {
     this.#directory = directory;
     this.#limits = limits;
+    this.#use = use;
   }
 
-  roomBytes(addedBytes: number): number {
+  room(addedBytes: number): Room {
     const { freeBytes, reserveFreeBytes } = this.#disk();
     const { maxStoreBytes } = this.#limits;
     const onDisk = Math.max(0, freeBytes - reserveFreeBytes);
-    if (maxStoreBytes === undefined) return onDisk;
-    return Math.max(0, Math.min(onDisk, maxStoreBytes - this.#storeBytes(addedBytes)));
+    const below =
+      maxStoreBytes === undefined ? Infinity : Math.max(0, maxStoreBytes - this.#storeBytes(addedBytes));
+    return { packs: Math.min(onDisk, below), rows: Math.min(onDisk + this.#use.reusableBytes(), below) };
   }
 
   /** Something was removed: measure again. */
@@ -68,26 +86,26 @@ export class StoreQuota implements Quota {
       maxStoreBytes: this.#limits.maxStoreBytes,
       freeBytes,
       reserveFreeBytes,
-      roomBytes: this.roomBytes(addedBytes),
+      roomBytes: this.room(addedBytes).packs,
     };
   }
 
-  refusal(): TurntableError {
-    const { freeBytes, reserveFreeBytes } = this.#disk();
+  refusal(addedBytes: number): TurntableError {
+    const usage = this.usage(addedBytes, 0);
+    const { freeBytes, reserveFreeBytes, maxStoreBytes } = usage;
     const kept = 'Nothing of this step was kept; earlier checkpoints are intact.';
-    if (freeBytes <= reserveFreeBytes) {
+    if (maxStoreBytes === undefined || isDiskTheLimit(usage)) {
+      const room = mebibytes(Math.max(0, freeBytes - reserveFreeBytes));
       return new TurntableError(
         'quotaExceeded',
-        `The disk with the state directory is full but for the reserve of ${mebibytes(reserveFreeBytes)}. ${kept} Free some space (\`turntable gc\`, \`turntable session rm\`), then try again.`,
+        `The disk with the state directory has ${room} free beside the reserve of ${mebibytes(reserveFreeBytes)}, too little for this step. ${kept} Free some space (\`turntable gc\`, \`turntable session rm\`), then try again.`,
         { data: { freeBytes, reserveFreeBytes } },
       );
     }
-    const { maxStoreBytes } = this.#limits;
-    const limit = maxStoreBytes === undefined ? 'what the disk holds' : mebibytes(maxStoreBytes);
     return new TurntableError(
       'quotaExceeded',
-      `The checkpoints would take more than ${limit}, their quota. ${kept} Make room (\`turntable gc\`, \`turntable session rm\`) or raise maxStoreBytes in the retention file, then try again.`,
-      { data: { maxStoreBytes: maxStoreBytes ?? null } },
+      `The checkpoints would take more than ${mebibytes(maxStoreBytes)}, their quota. ${kept} Make room (\`turntable gc\`, \`turntable session rm\`) or raise maxStoreBytes in the retention file, then try again.`,
+      { data: { maxStoreBytes } },
     );
   }
 
@@ -98,27 +116,45 @@ export class StoreQuota implements Quota {
   }
 
   #storeBytes(addedBytes: number): number {
-    this.#measured ??= { bytes: measure(this.#directory), addedBytes };
+    if (!this.#measured) {
+      const bytes = measure(this.#directory, this.#use.wholeImages()) - this.#use.reusableBytes();
+      this.#measured = { bytes, addedBytes };
+    }
     return this.#measured.bytes + (addedBytes - this.#measured.addedBytes);
   }
 }
 
+/** Whether the disk leaves less room than the quota: then giving up checkpoints is no remedy. */
+export function isDiskTheLimit(usage: {
+  readonly storeBytes: number;
+  readonly maxStoreBytes?: number | undefined;
+  readonly freeBytes: number;
+  readonly reserveFreeBytes: number;
+}): boolean {
+  const { storeBytes, maxStoreBytes, freeBytes, reserveFreeBytes } = usage;
+  return maxStoreBytes === undefined || freeBytes - reserveFreeBytes <= maxStoreBytes - storeBytes;
+}
+
 /** For a store that may take all there is. */
 export const noQuota: Quota = {
-  roomBytes: () => Number.MAX_SAFE_INTEGER,
+  room: () => ({ packs: Number.MAX_SAFE_INTEGER, rows: Number.MAX_SAFE_INTEGER }),
   refusal: () => new TurntableError('quotaExceeded', 'There is no quota. Try again.'),
 };
 
-/** Blocks of metadata and packs. */
-function measure(directory: string): number {
-  let bytes = 0;
-  for (const folder of [directory, join(directory, 'packs')]) {
-    for (const entry of readdirSync(folder, { withFileTypes: true })) {
-      if (!entry.isFile()) continue;
-      bytes += statSync(join(folder, entry.name), { throwIfNoEntry: false })?.blocks ?? 0;
-    }
-  }
-  return bytes * blockBytes;
+/** Blocks of metadata, packs and whole images. */
+function measure(directory: string, wholeImages: readonly string[]): number {
+  const files = [directory, join(directory, 'packs')].flatMap((folder) => filesIn(folder, false));
+  files.push(
+    ...wholeImages.filter((folder) => existsSync(folder)).flatMap((folder) => filesIn(folder, true)),
+  );
+  const blocks = files.map((path) => statSync(path, { throwIfNoEntry: false })?.blocks ?? 0);
+  return blocks.reduce((sum, each) => sum + each, 0) * blockBytes;
+}
+
+function filesIn(folder: string, recursive: boolean): string[] {
+  return readdirSync(folder, { withFileTypes: true, recursive })
+    .filter((entry) => entry.isFile())
+    .map((entry) => join(entry.parentPath, entry.name));
 }
 
 function mebibytes(bytes: number): string {

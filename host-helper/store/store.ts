@@ -130,6 +130,8 @@ export interface MetadataStore {
   ): void;
   checkpoint(id: string): CheckpointRecord | undefined;
   checkpointOf(sessionId: string, turn: number): CheckpointRecord | undefined;
+  /** In rising order. */
+  turnsWithCheckpoint(sessionId: string): readonly number[];
   /** Removes all checkpoints of these turns and replaces the turns' documents, in one transaction. */
   expire(
     turns: readonly { readonly sessionId: string; readonly turn: number; readonly document: string }[],

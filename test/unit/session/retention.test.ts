@@ -33,6 +33,7 @@ const session: RetainedSession = {
   id: 's',
   head: 7,
   turns: [turn(0, null), turn(1, 0), turn(2, 1), turn(3, 2), turn(4, 3), turn(5, 2), turn(6, 5), turn(7, 6)],
+  kept: new Set([0, 1, 2, 3, 4, 5, 6, 7]),
   needed: new Set(),
 };
 
@@ -63,7 +64,19 @@ void test('where the head cannot be restored, what a resume would start from sta
   assert.deepEqual(due({ maxCheckpoints: 1 }, { ...session, turns }), [1, 2, 3, 5]);
 });
 
-void test('what may go when room is short comes oldest first from all sessions', () => {
+void test('checkpoints of turns that cannot be restored go like the others, but not what the folders were last known to hold', () => {
+  const capped = { ...session, turns: session.turns.with(2, turn(2, 1, false)) };
+  assert.deepEqual(due({ maxAgeDays: 5 }, capped), [1, 2]);
+  assert.deepEqual(due({ maxCheckpoints: 6 }, capped), [1, 2]);
+  const gone = new Set([...session.kept].filter((id) => id !== 2));
+  assert.deepEqual(due({ maxAgeDays: 5 }, { ...capped, kept: gone }), [1]);
+  // The head has no checkpoint at all, and the turn before it none that can be restored.
+  const turns = session.turns.with(7, turn(7, 6, false)).with(6, turn(6, 5, false));
+  const late = { ...session, turns, kept: new Set([0, 1, 2, 3, 4, 5, 6]) };
+  assert.deepEqual(due({ maxCheckpoints: 1 }, late), [1, 2, 3]);
+});
+
+void test('what may go when room is short comes from all sessions: first what nobody can restore, then the oldest', () => {
   const other = {
     ...session,
     id: 't',
@@ -73,6 +86,12 @@ void test('what may go when room is short comes oldest first from all sessions',
   assert.deepEqual(
     spare.map((each) => `${each.sessionId}${each.turn}`),
     ['s1', 't1', 's2', 't2', 's3', 't3'],
+  );
+  const useless = { ...session, turns: session.turns.with(3, turn(3, 2, false)) };
+  const first = spareExpiries([other, useless], { ...defaultRetention, keepNewest: 3 }, 'why');
+  assert.deepEqual(
+    first.map((each) => `${each.sessionId}${each.turn}`),
+    ['s3', 's1', 't1', 's2', 't2', 't3'],
   );
 });
 

@@ -2,15 +2,28 @@
 
 import assert from 'node:assert/strict';
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import test from 'node:test';
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { TrackedRoot } from '../../../host-helper/sandbox/sandbox.ts';
+import { ChunkReader, fromHex, hashOf } from '../../../host-helper/store/chunk-reader.ts';
+import { encodeBlockList } from '../../../host-helper/store/file-tree.ts';
+import { decodeHashes, isLegacy, parsePacked } from '../../../host-helper/store/image-format.ts';
 import { openStore } from '../../../host-helper/store/open-store.ts';
 import type { Store } from '../../../host-helper/store/store.ts';
+import { blockBytes } from '../../../host-helper/store/treefs-wire.ts';
+import { VersionStore } from '../../../host-helper/store/versions.ts';
 import { treefsPath } from '../../integration/store-fixture.ts';
 
 interface Live {
@@ -19,11 +32,24 @@ interface Live {
   readonly turn: number;
   readonly version: string;
   readonly files: ReadonlyMap<string, string>;
-  readonly image: { readonly id: string; readonly digest: string } | undefined;
+  readonly image: Dump | undefined;
+}
+
+interface Dump {
+  readonly id: string;
+  readonly digest: string;
+  /** Hashes (hex) of the pages of its memory. */
+  readonly pages: ReadonlySet<string>;
 }
 
 function digestOf(data: Uint8Array): string {
   return createHash('sha256').update(data).digest('hex');
+}
+
+function pagesOf(memory: Buffer): Set<string> {
+  const pages = new Set<string>();
+  for (let at = 0; at < memory.length; at += 4096) pages.add(digestOf(memory.subarray(at, at + 4096)));
+  return pages;
 }
 
 /** A sandbox of one plain root, with some memory. */
@@ -74,6 +100,10 @@ for (const firstSeed of [3, 77, 20_261]) {
       let count = 0;
       /** An image that was kept and never published: spared for a while, for its checkpoint may still come. */
       let strays = 0;
+      /** Pages that were found damaged and not seen again since. */
+      const lost = new Set<string>();
+      const hasLost = ({ image }: Live): boolean =>
+        image !== undefined && [...lost].some((page) => image.pages.has(page));
       const publish = (checkpoint: Omit<Live, 'id' | 'turn'>): void => {
         const made: Live = { ...checkpoint, id: `c${++count}`, turn: count };
         store.metadata.publish(
@@ -90,12 +120,15 @@ for (const firstSeed of [3, 77, 20_261]) {
         );
         live.push(made);
       };
-      const dump = async (place: Place): Promise<{ readonly id: string; readonly digest: string }> => {
+      const dump = async (place: Place): Promise<Dump> => {
         const staged = await store.images.stage();
         writeFileSync(join(staged, 'pages-1.img'), place.memory);
         writeFileSync(join(staged, 'core.img'), `core of ${place.session} at ${count}`);
         const digest = digestOf(place.memory);
-        return { id: (await store.images.keep(staged)).image, digest };
+        const pages = pagesOf(place.memory);
+        const { image: id } = await store.images.keep(staged);
+        for (const page of pages) lost.delete(page);
+        return { id, digest, pages };
       };
       const change = (place: Place): void => {
         for (let times = random(4); times >= 0; times--) {
@@ -133,6 +166,12 @@ for (const firstSeed of [3, 77, 20_261]) {
         const from = live[random(Math.max(1, live.length))];
         if (from) publish({ ...from, session: 'branch' });
       };
+      const lose = (): void => {
+        const pages = [...(live[random(Math.max(1, live.length))]?.image?.pages ?? [])];
+        const gone = pages.filter(() => random(20) === 0);
+        for (const page of gone) lost.add(page);
+        store.forgetContents(gone);
+      };
       const removeSession = (): void => {
         const session = ['one', 'two', 'branch'][random(3)] ?? '';
         store.metadata.removeSession(session);
@@ -145,7 +184,7 @@ for (const firstSeed of [3, 77, 20_261]) {
           const data = await store.files.read(one.version, [root], `/project/${path}`);
           assert.equal(digestOf(data), digest, `${one.id} ${path}`);
         }
-        if (!one.image) return;
+        if (!one.image || hasLost(one)) return;
         const { directory: opened, release } = await store.images.open(one.image.id);
         assert.equal(digestOf(readFileSync(join(opened, 'pages-1.img'))), one.image.digest, one.id);
         await release();
@@ -176,12 +215,23 @@ for (const firstSeed of [3, 77, 20_261]) {
             store = await open();
           },
           () => (random(4) === 0 ? removeSession() : undefined),
+          lose,
         ];
         await steps[random(steps.length)]?.();
+        // The pages, not the copies that make restores quick.
+        if (step % 6 === 5) await store.dropCaches();
         if (step % 6 === 5) for (const each of live) await check(each);
       }
       const verified = await store.verify();
-      assert.deepEqual([verified.problems, verified.damagedCheckpoints], [[], []]);
+      assert.deepEqual(
+        verified.damagedCheckpoints.map(({ id }) => id).sort(),
+        live
+          .filter(hasLost)
+          .map(({ id }) => id)
+          .sort(),
+      );
+      if (lost.size === 0) assert.deepEqual(verified.problems, []);
+      await store.dropCaches();
       for (const each of live) await check(each);
       assert.ok(strays > 0 || count > 0);
 
@@ -212,3 +262,171 @@ for (const firstSeed of [3, 77, 20_261]) {
     }
   });
 }
+
+/** A store with one session, whose memory and large file are checkpointed as turn 1. */
+async function withCheckpoint(
+  body: (stage: {
+    readonly place: Place;
+    readonly state: string;
+    readonly store: () => Store;
+    readonly reopen: () => Promise<void>;
+    readonly keep: () => Promise<string>;
+    readonly capture: () => Promise<string>;
+  }) => Promise<void>,
+): Promise<void> {
+  const directory = mkdtempSync(join(tmpdir(), 'turntable-collection-'));
+  const state = join(directory, 'state');
+  const open = (): Promise<Store> =>
+    openStore({ directory: state, treefsPath: treefsPath() ?? '', logger: silentLogger });
+  let store = await open();
+  try {
+    const place = new Place(directory, 'one');
+    writeFileSync(join(place.root.upper, 'big'), randomBytes(600_000));
+    const keep = async (): Promise<string> => {
+      const staged = await store.images.stage();
+      writeFileSync(join(staged, 'pages-1.img'), place.memory);
+      const { image } = await store.images.keep(staged);
+      await store.dropCaches();
+      return image;
+    };
+    const capture = async (): Promise<string> => {
+      const { version } = await store.files.capture({
+        sandboxId: place.session,
+        roots: [place.root],
+        previous: place.previous,
+        dirtyRoots: new Set(['workspace']),
+      });
+      return (place.previous = version);
+    };
+    store.metadata.publish(
+      {
+        id: 'c1',
+        sessionId: place.session,
+        turn: 1,
+        fileVersion: await capture(),
+        processImage: await keep(),
+        position: '{}',
+        createdAt: 1,
+      },
+      '{}',
+    );
+    await body({
+      place,
+      state,
+      store: () => store,
+      reopen: async () => {
+        await store.close();
+        store = await open();
+      },
+      keep,
+      capture,
+    });
+  } finally {
+    await store.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+for (const how of ['were found damaged', 'lay in a pack that is gone'] as const) {
+  void test(`pages that ${how} are stored again when they are seen again, after a collection and a restart`, async () => {
+    await withCheckpoint(async ({ place, state, store, reopen, keep }) => {
+      if (how === 'were found damaged') store().forgetContents([...pagesOf(place.memory)].slice(0, 3));
+      else {
+        using database = new DatabaseSync(join(state, 'state.sqlite'));
+        const page = Buffer.from([...pagesOf(place.memory)][0] ?? '', 'hex');
+        database.prepare('UPDATE chunk SET pack = 999 WHERE hash = ?').run(page);
+        await reopen();
+      }
+      await store().collect();
+      await reopen();
+      const image = await keep();
+      const { directory, release } = await store().images.open(image);
+      assert.ok(readFileSync(join(directory, 'pages-1.img')).equals(place.memory));
+      await release();
+      await store().collect();
+      assert.deepEqual((await store().verify()).damagedCheckpoints, []);
+    });
+  });
+}
+
+void test('where the list of a large file is lost nothing is removed, until it is stored again', async () => {
+  await withCheckpoint(async ({ place, state, store, capture }) => {
+    const contents = (): unknown => {
+      using database = new DatabaseSync(join(state, 'state.sqlite'), { readOnly: true });
+      return database.prepare('SELECT COUNT(*) AS n FROM chunk').get()?.['n'];
+    };
+    const data = readFileSync(join(place.root.upper, 'big'));
+    const blocks: string[] = [];
+    for (let at = 0; at < data.length; at += blockBytes)
+      blocks.push(hashOf(data.subarray(at, at + blockBytes)));
+    store().forgetContents([digestOf(encodeBlockList({ size: data.length, blocks }))]);
+    const before = contents();
+    await assert.rejects(store().collect(), { code: 'storeDamaged' });
+    assert.equal(contents(), before);
+    await capture();
+    await store().collect();
+    assert.deepEqual((await store().verify()).problems, []);
+  });
+});
+
+void test('a content that reads like a list or a directory does not hide what that names', async () => {
+  await withCheckpoint(async ({ place, state, store, reopen, keep, capture }) => {
+    writeFileSync(join(place.root.upper, 'dir/file'), 'in a directory');
+    // The same pages, and so the same lists, whenever this runs.
+    for (let at = 0; at < place.memory.length; at += 4096)
+      place.memory.fill(createHash('sha256').update(`page ${at}`).digest(), at, Math.min(at + 4096, 400_000));
+    const version = await capture();
+    const image = await keep();
+    const page = ((): Buffer => {
+      using database = new DatabaseSync(join(state, 'state.sqlite'), { readOnly: true });
+      const chunks = new ChunkReader(database, join(state, 'packs'));
+      const versions = new VersionStore(database, chunks);
+      const top = versions.roots(version).get('workspace');
+      assert.ok(top);
+      for (const name of ['big', 'dir'])
+        writeFileSync(
+          join(place.root.upper, `0 ${name}`),
+          chunks.get(versions.find(top, name)?.content ?? ''),
+        );
+      const row = database.prepare('SELECT packed FROM image WHERE id = ?').get(image);
+      const packed = parsePacked(String(row?.['packed']));
+      assert.ok(!isLegacy(packed));
+      const list = chunks.get(decodeHashes(chunks.get(fromHex(packed.root)))[1] ?? '');
+      chunks.close();
+      return list;
+    })();
+    const staged = await store().images.stage();
+    writeFileSync(join(staged, 'a.img'), page);
+    writeFileSync(join(staged, 'pages-1.img'), place.memory);
+    const { image: processImage } = await store().images.keep(staged);
+    const checkpoint = { id: 'c2', sessionId: place.session, turn: 2, position: '{}', createdAt: 2 };
+    store().metadata.publish({ ...checkpoint, fileVersion: await capture(), processImage }, '{}');
+    store().metadata.expire([{ sessionId: place.session, turn: 1, document: '{}' }]);
+    await reopen();
+    await store().collect();
+    assert.deepEqual((await store().verify()).damagedCheckpoints, []);
+  });
+});
+
+void test('packs that are gone are open nowhere: their place on the disk is free', async () => {
+  await withCheckpoint(async ({ place, state, store, reopen }) => {
+    const held = (): string[] =>
+      readdirSync('/proc/self/fd').flatMap((name) => {
+        try {
+          const path = readlinkSync(join('/proc/self/fd', name));
+          return path.startsWith(state) && path.includes('.pack') ? [path] : [];
+        } catch {
+          return [];
+        }
+      });
+    await reopen();
+    // Both threads read in packs: one unpacks, the other marks.
+    const { processImage = '' } = store().metadata.checkpoint('c1') ?? {};
+    const image = await store().images.open(processImage);
+    await store().collect();
+    await image.release();
+    store().metadata.expire([{ sessionId: place.session, turn: 1, document: '{}' }]);
+    assert.ok((await store().collect()) > place.memory.length / 2);
+    assert.deepEqual(held(), []);
+  });
+});

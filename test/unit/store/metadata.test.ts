@@ -48,6 +48,8 @@ void test('a checkpoint and its turn are published together or not at all', () =
     metadata.publish(checkpoint, '{"turn":3}');
     assert.deepEqual(metadata.checkpointOf('s', 3), checkpoint);
     assert.deepEqual(metadata.checkpoint('c1'), checkpoint);
+    assert.deepEqual(metadata.turnsWithCheckpoint('s'), [3]);
+    assert.deepEqual(metadata.turnsWithCheckpoint('t'), []);
     assert.throws(() => {
       metadata.publish(checkpoint, '{"turn":"second"}');
     });
