@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { createEngine } from '../../../host-helper/engine/engine.ts';
 import { silentLogger } from '../../../host-helper/log.ts';
 import type { Turn } from '../../../host-helper/protocol/state.ts';
 import { Housekeeping } from '../../../host-helper/session/housekeeping.ts';
@@ -53,6 +54,7 @@ function bench(retention: Partial<Retention>, usage: Partial<StoreUsage> = {}) {
   };
   const housekeeping = new Housekeeping({
     store: store as unknown as Store,
+    engine: createEngine({ logger: silentLogger }),
     retention: { ...defaultRetention, keepNewest: 1, ...retention },
     sessions: () => [session],
     logger: silentLogger,
