@@ -28,6 +28,7 @@ import {
 } from './archive-schema.ts';
 import { crashPoint } from '../crash-point.ts';
 import { newId } from './ids.ts';
+import { importedUpstream } from './import-upstream.ts';
 import { HostFiles } from './needed-files.ts';
 import type { SessionParts } from './parts.ts';
 import { discardUnfinished } from './branch.ts';
@@ -285,6 +286,8 @@ export class SessionImport implements AsyncDisposable {
     const ownFolder = join(directory, 'base', 'workspace');
     const lower = workspace.fill?.own === true ? ownFolder : workspace.lower;
     const { agent } = header.session;
+    const { upstream, note } = importedUpstream(header.session.upstream, request.upstream);
+    if (note !== undefined) notes.push(note);
     const record: SessionRecord = {
       id,
       title: request.title ?? header.session.title,
@@ -292,7 +295,7 @@ export class SessionImport implements AsyncDisposable {
       ...(lower === undefined ? {} : { workspaceLower: lower }),
       home: header.session.home,
       agent: { name: agent, status: agent === 'none' ? 'none' : 'stopped' },
-      upstream: request.upstream ?? header.session.upstream,
+      upstream,
       createdAt: Date.now(),
       head: header.head,
       status: 'stopped',

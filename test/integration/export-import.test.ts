@@ -3,12 +3,14 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import { cliPath, turntable } from '../../host-helper/demo/helper-process.ts';
 import { treeDigest } from '../../host-helper/demo/tree-digest.ts';
 import { TurntableError } from '../../host-helper/protocol/errors.ts';
-import { dumps, exported, imported } from './archive-fixture.ts';
+import { frameType } from '../../host-helper/session/archive-frames.ts';
+import { dumps, exported, forged, imported } from './archive-fixture.ts';
 import { askCounter, DoomedHelper, startCounter } from './bad-luck-fixture.ts';
 import { closeShared, HelperFixture } from './helper-fixture.ts';
 
@@ -177,6 +179,29 @@ test(
     await assert.rejects(imported(client, bare), { code: 'workspaceInvalid' });
   },
 );
+
+test('an archive does not send the keys of this side anywhere', options, async (context) => {
+  const fixture = await HelperFixture.shared(context);
+  const { client } = fixture;
+  const archive = await exported(client, { sessionId: await fixture.start() });
+  const hostile = await forged(archive, frameType.header, (header) => {
+    header['session'] = { ...z.looseObject({}).parse(header['session']), upstream: 'http://evil.example' };
+  });
+  for (const [request, upstream] of [
+    [{}, 'keys'],
+    [{ upstream: 'https://mine.example' }, 'https://mine.example'],
+  ] as const) {
+    const { sessionId, notes } = await imported(client, hostile, request);
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'), { readOnly: true });
+    const row = database.prepare('SELECT document FROM session WHERE id = ?').get(sessionId);
+    await client.request('session/remove', { sessionId });
+    assert.equal(
+      z.object({ upstream: z.string() }).parse(JSON.parse(String(row?.['document']))).upstream,
+      upstream,
+    );
+    assert.equal(/evil\.example.*--upstream/.test(notes.join()), upstream === 'keys');
+  }
+});
 
 test('a helper killed in the middle of an import leaves no half of it', options, async (context) => {
   const helper = await DoomedHelper.create(context);
