@@ -28,12 +28,13 @@ import {
 } from './archive-schema.ts';
 import { crashPoint } from '../crash-point.ts';
 import { newId } from './ids.ts';
+import { inheritedTurn } from './import-turns.ts';
 import { importedUpstream } from './import-upstream.ts';
 import { HostFiles } from './needed-files.ts';
 import type { SessionParts } from './parts.ts';
 import { discardUnfinished } from './branch.ts';
 import { maskedPaths, SessionRuntime } from './runtime.ts';
-import type { Position, SessionRecord } from './session-record.ts';
+import type { SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
 
 const shownDifferences = 20;
@@ -323,43 +324,8 @@ export class SessionImport implements AsyncDisposable {
           await folder.fill(target, workspace.fill.own ? undefined : { uid, gid });
         }
         for (const version of versions) version.publish();
-        session.turns.adoptLine(
-          this.#turns.map(({ turn, checkpoint }) => {
-            const image = checkpoint?.image === undefined ? undefined : images[checkpoint.image];
-            const fileVersion = checkpoint && versions[checkpoint.version]?.id;
-            if (!checkpoint || !turn.checkpoint || fileVersion === undefined)
-              return {
-                turn: {
-                  ...turn,
-                  ...(turn.checkpoint ? { checkpoint: { ...turn.checkpoint, restorable: false } } : {}),
-                },
-              };
-            const checkpointId = newId('c');
-            const lost = checkpoint.image !== undefined && image === undefined;
-            return {
-              turn: {
-                ...turn,
-                checkpoint: {
-                  ...turn.checkpoint,
-                  id: checkpointId,
-                  hasProcesses: image !== undefined,
-                  ...(lost
-                    ? { degraded: 'files only: its processes stayed behind when the session was imported' }
-                    : {}),
-                },
-              },
-              checkpoint: {
-                id: checkpointId,
-                sessionId: id,
-                turn: turn.id,
-                fileVersion,
-                processImage: image,
-                position: JSON.stringify(lost ? withoutImage(checkpoint.position) : checkpoint.position),
-                createdAt: checkpoint.createdAt,
-              },
-            };
-          }),
-        );
+        const imported = { sessionId: id, versions: versions.map((each) => each.id), images };
+        session.turns.adoptLine(this.#turns.map((each) => inheritedTurn(each, imported)));
         crashPoint('import:recorded');
         const runtime = await session.createRuntime('create');
         const head = metadata.checkpointOf(id, header.head);
@@ -397,8 +363,4 @@ async function differingFiles(host: HostFiles, image: ArchiveImage): Promise<str
     if (here?.sha256 !== need.sha256 || here.sizeBytes !== need.sizeBytes) differing.push(need.path);
   }
   return differing;
-}
-
-function withoutImage({ furniture, survivors }: Position): Position {
-  return { furniture, survivors };
 }

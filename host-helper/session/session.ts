@@ -11,7 +11,12 @@ import { AgentRunner } from './agent-runner.ts';
 import { Lock } from './lock.ts';
 import { SessionRuntime } from './runtime.ts';
 import type { SessionParts } from './parts.ts';
-import { restoreIntentSchema, type RestoreIntent, type SessionRecord } from './session-record.ts';
+import {
+  damagedPrefix,
+  restoreIntentSchema,
+  type RestoreIntent,
+  type SessionRecord,
+} from './session-record.ts';
 import { TurnLog } from './turn-log.ts';
 import { agentStatePredicate } from '../agents/profile.ts';
 import { crashPoint } from '../crash-point.ts';
@@ -30,7 +35,6 @@ const failedTurnGraceMs = 60_000;
 const rememberedRequests = 16;
 const labelChars = 120;
 const thinkingLabel = 'thinking…';
-const damagedPrefix = 'not restorable: damaged: ';
 /** A killed command is over at once, unless the kernel holds it; then others go on without waiting for it. */
 const interruptMs = 5_000;
 
@@ -469,7 +473,7 @@ export class Session {
       if (files !== undefined && checkpoint.restorable) {
         const reason = `${damagedPrefix}${files}: see \`turntable fsck\``;
         this.turns.update(turn.id, { checkpoint: { ...checkpoint, restorable: false, reason } });
-      } else if (files === undefined && wasDamaged) {
+      } else if (files === undefined && wasDamaged && this.parts.store.metadata.checkpoint(checkpoint.id)) {
         const reason = 'was damaged; what was missing has been stored again';
         this.turns.update(turn.id, { checkpoint: { ...checkpoint, restorable: true, reason } });
       } else if (processes !== undefined && checkpoint.degraded === undefined) {

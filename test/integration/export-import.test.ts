@@ -10,6 +10,7 @@ import { cliPath, turntable } from '../../host-helper/demo/helper-process.ts';
 import { treeDigest } from '../../host-helper/demo/tree-digest.ts';
 import { TurntableError } from '../../host-helper/protocol/errors.ts';
 import { frameType } from '../../host-helper/session/archive-frames.ts';
+import { turnSchema, type Checkpoint } from '../../host-helper/protocol/state.ts';
 import { dumps, exported, forged, imported } from './archive-fixture.ts';
 import { askCounter, DoomedHelper, startCounter } from './bad-luck-fixture.ts';
 import { closeShared, HelperFixture } from './helper-fixture.ts';
@@ -201,6 +202,44 @@ test('an archive does not send the keys of this side anywhere', options, async (
     );
     assert.equal(/evil\.example.*--upstream/.test(notes.join()), upstream === 'keys');
   }
+});
+
+test('what was damaged before an export does not become restorable elsewhere', options, async (context) => {
+  const fixture = await HelperFixture.own(context);
+  const session = await fixture.start();
+  const { turn } = await fixture.exec(session, 'echo 1 > a');
+  await fixture.exec(session, 'echo 2 > a');
+  const reason = 'not restorable: damaged: a: a content is missing';
+  const archive = await exported(fixture.client, { sessionId: session, onlyHead: true });
+  const damaged = await forged(archive, frameType.turn, (document) => {
+    const told = turnSchema.parse(document['turn']);
+    if (told.id === turn.id && told.checkpoint)
+      document['turn'] = { ...told, checkpoint: { ...told.checkpoint, restorable: false, reason } };
+  });
+  const { sessionId } = await imported(fixture.client, damaged);
+  const checkpoint = async (): Promise<Checkpoint | undefined> => {
+    const watched = await fixture.watch();
+    const { turns } = watched.subscription.state.sessions[sessionId] ?? { turns: [] };
+    watched.subscription.close();
+    return turns.find((each) => each.id === turn.id)?.checkpoint;
+  };
+  assert.match((await checkpoint())?.reason ?? '', /^not restorable: it was damaged before/);
+  await fixture.client.request('store/fsck', { repair: true });
+  assert.equal((await checkpoint())?.restorable, false);
+
+  // As an earlier version took it in: with the word of the other helper, and no checkpoint here.
+  await fixture.kill();
+  {
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'));
+    database
+      .prepare(
+        `UPDATE turn SET document = json_set(document, '$.checkpoint.reason', ?) WHERE session = ? AND turn = ?`,
+      )
+      .run(reason, sessionId, turn.id);
+  }
+  await fixture.up();
+  const found = await checkpoint();
+  assert.deepEqual([found?.restorable, found?.reason], [false, reason]);
 });
 
 test('a helper killed in the middle of an import leaves no half of it', options, async (context) => {
