@@ -266,6 +266,59 @@ test('a helper killed in the middle of an import leaves no half of it', options,
   assert.equal(await helper.output(sessionId, 'cat a'), 'kept\n');
 });
 
+test(
+  'what an export sends does not expire before it is sent, and does afterwards',
+  options,
+  async (context) => {
+    const helper = await DoomedHelper.create(context);
+    const retention = join(helper.directory, 'retention.json');
+    await writeFile(retention, JSON.stringify({ keepNewest: 1, maxCheckpoints: 1 }), { mode: 0o600 });
+    await helper.up({ args: ['--retention', retention] });
+    const session = await helper.start();
+    // More than is made before somebody reads it.
+    const { turn } = await helper.exec(session, 'head -c 20000000 /dev/urandom > large');
+    await helper.exec(session, 'echo 1 > a');
+    await helper.exec(session, 'echo 2 > a');
+    const expired = async (): Promise<boolean> =>
+      (await helper.client.request('store/gc', { dryRun: true })).expired.some(
+        (each) => each.turn === turn.id,
+      );
+    assert.equal(await expired(), true, 'it is due');
+    const { exportId } = await helper.client.request('session/export', { sessionId: session });
+    await helper.client.request('export/read', { exportId });
+    assert.equal(await expired(), false);
+    await helper.client.request('transfer/close', { id: exportId });
+    assert.equal(await expired(), true);
+
+    // A helper that dies in the middle leaves nothing that keeps it.
+    await helper.client.request('session/export', { sessionId: session });
+    await helper.kill();
+    await helper.up();
+    using database = new DatabaseSync(join(helper.stateDirectory, 'store/state.sqlite'), { readOnly: true });
+    assert.deepEqual(database.prepare('SELECT kind FROM intent').all(), []);
+  },
+);
+
+test('a process image that is lost stays behind, and the rest goes', options, async (context) => {
+  const fixture = await HelperFixture.own(context);
+  if (!(await dumps(fixture.client))) return context.skip('this host cannot dump processes');
+  const session = await fixture.start();
+  const { turn } = await fixture.exec(session, startCounter);
+  assert.equal(turn.checkpoint?.hasProcesses, true);
+  {
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'));
+    database.prepare('DELETE FROM image').run();
+  }
+  const archive = await exported(fixture.client, { sessionId: session });
+  const { sessionId, processes, notes } = await imported(fixture.client, archive, { processes: true });
+  assert.equal(processes, false);
+  assert.match(notes.join(), new RegExp(`the processes of turn ${turn.id} stay behind: .*not in the store`));
+  const { turns } = (await fixture.watch()).subscription.state.sessions[sessionId] ?? { turns: [] };
+  const { checkpoint } = turns.find((each) => each.id === turn.id) ?? {};
+  assert.deepEqual([checkpoint?.restorable, checkpoint?.hasProcesses], [true, false]);
+  assert.match(checkpoint?.degraded ?? '', /^files only: its process image could not be read/);
+});
+
 test('an export or import ends with its client, and nothing of it stays', options, async (context) => {
   const helper = await DoomedHelper.create(context);
   await helper.up();
