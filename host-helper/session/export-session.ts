@@ -11,13 +11,13 @@ import type { FileVersionId } from '../store/store.ts';
 import { frameType } from './archive-frames.ts';
 import type { ArchiveHeader, ArchiveImage } from './archive-schema.ts';
 import type { ArchiveOutput } from './archive-output.ts';
-import { archivedTurn, type Exported } from './export-turns.ts';
+import { archivedTurn, mustFit, placesOf, type Exported } from './export-turns.ts';
 import { HostFiles } from './needed-files.ts';
 import { checkpointOf } from './rewind.ts';
 import { maskedPaths } from './runtime.ts';
 import type { Session } from './session.ts';
 
-/** Writes everything and ends the archive. Throws `notRestorable` before anything is written. */
+/** Writes everything and ends the archive. Throws `notRestorable` and, as far as it can be told, `archiveTooLarge` before anything is written. */
 export async function exportSession(
   session: Session,
   request: Pick<ParamsOf<'session/export'>, 'turn' | 'onlyHead' | 'withoutBase'>,
@@ -33,11 +33,16 @@ export async function exportSession(
     const kept = wanted && turn.checkpoint?.restorable === true;
     return { turn, record: kept ? metadata.checkpointOf(session.id, turn.id) : undefined };
   });
-  const versions = [...new Set(line.flatMap((each) => each.record?.fileVersion ?? []))];
+  const versions = placesOf(new Set(line.flatMap((each) => each.record?.fileVersion ?? [])));
+  mustFit(line, versions, placesOf(new Set(line.flatMap((each) => each.record?.processImage ?? []))));
   // Its document names the versions, so that no collection takes them while they are read, and the turns, so that none
   // expires meanwhile and takes its image along.
   const turns = line.flatMap((each) => each.record?.turn ?? []);
-  const intent = metadata.beginIntent('export', session.id, JSON.stringify({ versions, turns }));
+  const intent = metadata.beginIntent(
+    'export',
+    session.id,
+    JSON.stringify({ versions: [...versions.keys()], turns }),
+  );
   const notes: string[] = [];
   try {
     const header: ArchiveHeader = {
@@ -55,11 +60,11 @@ export async function exportSession(
       head,
     };
     await out.frame(frameType.header, header);
-    for (const version of versions) {
+    for (const version of versions.keys()) {
       await transfer.sendVersion(version, out);
       await out.frame(frameType.version, { tops: transfer.tops(version) });
     }
-    const images = await sendImages(session, line, out, notes);
+    const images = placesOf(await sendImages(session, line, out, notes));
     await sendBase(session, request.withoutBase !== true, out, notes);
     for (const each of line) await out.frame(frameType.turn, archivedTurn(each, versions, images));
     await out.end(notes.slice(0, 1000).map((note) => note.slice(0, 1000)));

@@ -15,7 +15,6 @@ import { archiveInvalid } from '../store/transfer-errors.ts';
 import { decodeObjects, FrameDecoder, frameType, type Frame } from './archive-frames.ts';
 import {
   archivedTurnSchema,
-  archiveLimits,
   baseSchema,
   endSchema,
   headerSchema,
@@ -26,6 +25,7 @@ import {
   type ArchiveHeader,
   type ArchiveImage,
 } from './archive-schema.ts';
+import { ArchiveTally } from './archive-tally.ts';
 import { crashPoint } from '../crash-point.ts';
 import { newId } from './ids.ts';
 import { inheritedTurn } from './import-turns.ts';
@@ -61,13 +61,13 @@ interface Workspace {
 export class SessionImport implements AsyncDisposable {
   readonly #context: ImportContext;
   readonly #decoder = new FrameDecoder();
+  readonly #tally = new ArchiveTally();
   readonly #incoming: IncomingObjects;
   #header: ArchiveHeader | undefined;
   #versions: (readonly TreeTop[])[] = [];
   #images: ArchiveImage[] = [];
   #base: z.infer<typeof baseSchema> | undefined;
   #turns: ArchivedTurn[] = [];
-  #turnBytes = 0;
   #notes: readonly string[] | undefined;
 
   constructor(context: ImportContext) {
@@ -127,27 +127,23 @@ export class SessionImport implements AsyncDisposable {
       this.#header = header;
       return;
     }
+    const tooMuch = this.#tally.add(type, data.length);
+    if (tooMuch !== undefined) throw archiveInvalid(`it has ${tooMuch}; export it with --only-head`);
     switch (type) {
       case frameType.objects:
         for (const object of decodeObjects(data)) await this.#incoming.put(object);
         return;
       case frameType.version:
         this.#versions.push(parseFrame(versionSchema, data).tops);
-        if (this.#versions.length > archiveLimits.versions) throw archiveInvalid('it has too many versions');
         return;
       case frameType.image:
         this.#images.push(parseFrame(imageSchema, data));
-        if (this.#images.length > archiveLimits.images)
-          throw archiveInvalid('it has too many process images');
         return;
       case frameType.base:
         if (this.#base) throw archiveInvalid('it has two workspaces');
         this.#base = parseFrame(baseSchema, data);
         return;
       case frameType.turn:
-        this.#turnBytes += data.length;
-        if (this.#turns.length >= archiveLimits.turns || this.#turnBytes > archiveLimits.turnBytes)
-          throw archiveInvalid('it has more turns than can be shown: export it with --only-head');
         this.#turns.push(parseFrame(archivedTurnSchema, data));
         return;
       case frameType.end: {
