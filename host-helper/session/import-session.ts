@@ -58,11 +58,13 @@ interface Workspace {
 }
 
 /** One archive on its way in. Dispose when it is done with, whether it became a session or not. */
-export class SessionImport implements AsyncDisposable {
+export class SessionImport implements Disposable {
   readonly #context: ImportContext;
   readonly #decoder = new FrameDecoder();
   readonly #tally = new ArchiveTally();
   readonly #incoming: IncomingObjects;
+  /** What no collection may take before the session names it. */
+  readonly #held = new DisposableStack();
   #header: ArchiveHeader | undefined;
   #versions: (readonly TreeTop[])[] = [];
   #images: ArchiveImage[] = [];
@@ -72,7 +74,7 @@ export class SessionImport implements AsyncDisposable {
 
   constructor(context: ImportContext) {
     this.#context = context;
-    this.#incoming = context.parts.store.transfer.incoming();
+    this.#incoming = this.#held.use(context.parts.store.transfer.incoming());
   }
 
   /** The next bytes of the archive. Throws `archiveInvalid`. */
@@ -109,10 +111,13 @@ export class SessionImport implements AsyncDisposable {
     };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#incoming[Symbol.dispose]();
-    // What came in and is not part of a session now goes again.
-    await this.#context.parts.store.collect();
+  [Symbol.dispose](): void {
+    const { store, logger } = this.#context.parts;
+    this.#held[Symbol.dispose]();
+    // What came in and is not part of a session now goes again. Nobody waits for it: the session is there, or is not.
+    store.collect().catch((error: unknown) => {
+      logger.warn('what an import brought and does not need was not removed', { error });
+    });
   }
 
   async #take({ type, data, digestBefore }: Frame): Promise<void> {
@@ -259,7 +264,9 @@ export class SessionImport implements AsyncDisposable {
       const staged = await parts.store.images.stage();
       try {
         await this.#incoming.writeImage(image.files, staged);
-        kept.push((await parts.store.images.keep(staged)).image);
+        const { image: id } = await parts.store.images.keep(staged);
+        this.#held.use(parts.store.images.hold(id));
+        kept.push(id);
       } catch (error) {
         await parts.store.images.discard(staged).catch(() => {});
         throw error;

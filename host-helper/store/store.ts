@@ -91,6 +91,8 @@ export interface ProcessImageStore {
   keep(stagedDirectory: string): Promise<{ readonly image: string; readonly bytesStored: number }>;
   /** A directory that a restore may read (and write logs to); call `release` after. */
   open(image: string): Promise<{ readonly directory: string; release(): Promise<void> }>;
+  /** No collection takes the image until this is disposed, however long its checkpoint is in the making. */
+  hold(image: string): Disposable;
   discard(stagedDirectory: string): Promise<void>;
 }
 

@@ -108,8 +108,12 @@ test(
     const session = await fixture.start();
     await fixture.exec(session, 'seq 20000 > numbers; mkdir d; echo x > d/x');
     const archive = await exported(fixture.client, { sessionId: session });
-    const packs = join(fixture.stateDirectory, 'store', 'packs');
-    const before = await readdir(packs);
+    const packs = async (): Promise<string[]> => {
+      // Of itself that happens too, but nobody is told when.
+      await fixture.client.request('store/gc', {});
+      return await readdir(join(fixture.stateDirectory, 'store', 'packs'));
+    };
+    const before = await packs();
     const broken: Buffer[] = [];
     for (let part = 0; part < 24; part += 1) {
       broken.push(archive.subarray(0, Math.floor((archive.length * part) / 24)));
@@ -128,7 +132,7 @@ test(
     }
     assert.deepEqual(Object.keys((await fixture.watch()).subscription.state.sessions), [session]);
     assert.deepEqual(await readdir(join(fixture.stateDirectory, 'sessions')), [session]);
-    assert.deepEqual(await readdir(packs), before);
+    assert.deepEqual(await packs(), before);
     // Whole, it is taken: the failures above were not for another reason.
     const { sessionId } = await imported(fixture.client, archive);
     await fixture.client.request('session/remove', { sessionId });
@@ -240,6 +244,25 @@ test('what was damaged before an export does not become restorable elsewhere', o
   await fixture.up();
   const found = await checkpoint();
   assert.deepEqual([found?.restorable, found?.reason], [false, reason]);
+});
+
+test('a finished import counts, whether or not room can be given back then', options, async (context) => {
+  const fixture = await HelperFixture.own(context);
+  const other = await fixture.start();
+  const archive = await exported(fixture.client, { sessionId: await fixture.start() });
+  await fixture.exec(other, 'echo 1 > a');
+  {
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'));
+    const ofTurn = 'SELECT file_version FROM checkpoint WHERE session = ? AND turn = 1';
+    database.prepare(`UPDATE version SET roots = '{}' WHERE id = (${ofTurn})`).run(other);
+  }
+  await assert.rejects(fixture.client.request('store/gc', {}), { code: 'storeDamaged' });
+  const { sessionId } = await imported(fixture.client, archive);
+  const { entries } = await fixture.client.request('audit', { sessionId });
+  assert.deepEqual(
+    entries.map(({ kind }) => kind),
+    ['session.imported'],
+  );
 });
 
 test('a helper killed in the middle of an import leaves no half of it', options, async (context) => {
