@@ -185,6 +185,21 @@ test(
   },
 );
 
+test(
+  'a link where the sandbox gets a mount is refused: it would lead the helper elsewhere',
+  options,
+  async (context) => {
+    const fixture = await HelperFixture.shared(context);
+    const session = await fixture.start();
+    await fixture.output(session, 'mv /home /elsewhere; ln -s /etc /home');
+    const archive = await exported(fixture.client, { sessionId: session });
+    await assert.rejects(imported(fixture.client, archive), {
+      code: 'archiveInvalid',
+      message: /no directory at \/home/,
+    });
+  },
+);
+
 test('an archive does not send the keys of this side anywhere', options, async (context) => {
   const fixture = await HelperFixture.shared(context);
   const { client } = fixture;
