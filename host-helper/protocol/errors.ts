@@ -43,6 +43,8 @@ export const errorCodes = {
   quotaExceeded: 1320,
   /** A session archive that is cut short, changed, or not one at all. */
   archiveInvalid: 1400,
+  /** A session of which no archive can be made that an import would take. */
+  archiveTooLarge: 1401,
 } as const;
 
 export type ErrorName = keyof typeof errorCodes;

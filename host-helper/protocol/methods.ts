@@ -281,7 +281,7 @@ export const methods = {
       title: z.string().max(200).optional(),
       /** Bring processes back too. Their images can do anything on this machine: only from somebody who is trusted with it. */
       processes: z.boolean().optional(),
-      /** As for `session/start`; the archive's when absent. */
+      /** As for `session/start`. An archive's own address is never followed: keys go there. */
       upstream: z.string().max(2000).optional(),
       env: z.record(z.string().max(200), z.string().max(32_768)).optional(),
     }),

@@ -8,7 +8,7 @@
 import { createHash } from 'node:crypto';
 import { promisify } from 'node:util';
 import { zstdCompress, zstdDecompress } from 'node:zlib';
-import { archiveInvalid } from '../store/transfer-errors.ts';
+import { archiveInvalid, archiveTooLarge } from '../store/transfer-errors.ts';
 
 const compress = promisify(zstdCompress);
 const decompress = promisify(zstdDecompress);
@@ -39,8 +39,12 @@ export class FrameEncoder {
     return this.#digest.copy().digest('hex');
   }
 
-  /** The bytes of one frame; the first one brings the magic number along. */
+  /** The bytes of one frame; the first one brings the magic number along. Throws `archiveTooLarge`. */
   async encode(type: number, data: Buffer): Promise<Buffer> {
+    if (data.length > maxFrameBytes)
+      throw archiveTooLarge(
+        `something in it takes ${data.length} bytes in one piece, of at most ${maxFrameBytes}`,
+      );
     const packed = data.length >= compressFromBytes ? await compress(data) : data;
     const saves = packed.length < data.length;
     const stored = saves ? packed : data;

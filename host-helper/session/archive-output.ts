@@ -4,7 +4,10 @@
  */
 
 import type { ObjectTaker, StoreObject } from '../store/store.ts';
+import { chunkedLimits } from '../store/transfer-check.ts';
+import { archiveTooLarge } from '../store/transfer-errors.ts';
 import { encodeObjects, FrameEncoder, frameType } from './archive-frames.ts';
+import { ArchiveTally } from './archive-tally.ts';
 
 /** Objects are compressed together up to this size. */
 const objectsBytes = 1 << 20;
@@ -13,6 +16,7 @@ const aheadBytes = 4 << 20;
 
 export class ArchiveOutput implements ObjectTaker {
   readonly #encoder = new FrameEncoder();
+  readonly #tally = new ArchiveTally();
   readonly #signal: AbortSignal;
   readonly #taken = new Set<string>();
   #objects: StoreObject[] = [];
@@ -36,7 +40,11 @@ export class ArchiveOutput implements ObjectTaker {
 
   async take(object: StoreObject): Promise<void> {
     if (this.#taken.has(object.hash)) return;
+    if (this.#taken.size >= chunkedLimits.objects)
+      throw archiveTooLarge('it has too many different contents');
     this.#taken.add(object.hash);
+    // A large one gets a frame of its own: with others it might be too much for one.
+    if (object.data.length >= objectsBytes) await this.#flush();
     this.#objects.push(object);
     this.#objectsBytes += object.data.length;
     if (this.#objectsBytes >= objectsBytes) await this.#flush();
@@ -44,7 +52,10 @@ export class ArchiveOutput implements ObjectTaker {
 
   async frame(type: number, value: unknown): Promise<void> {
     await this.#flush();
-    await this.#write(await this.#encoder.encode(type, Buffer.from(JSON.stringify(value))));
+    const data = Buffer.from(JSON.stringify(value));
+    const tooMuch = this.#tally.add(type, data.length);
+    if (tooMuch !== undefined) throw archiveTooLarge(`it has ${tooMuch}`);
+    await this.#write(await this.#encoder.encode(type, data));
   }
 
   async end(notes: readonly string[]): Promise<void> {

@@ -14,6 +14,8 @@ export const archiveLimits = {
   turnBytes: 32 << 20,
   versions: 20_000,
   images: 2_000,
+  /** What is said of versions and images, together: the importing helper holds all of it in memory. */
+  documentBytes: 256 << 20,
   rootsOfVersion: 32,
 } as const;
 

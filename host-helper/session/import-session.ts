@@ -3,19 +3,17 @@
  * instant leaves nothing but what the next start of the helper removes.
  */
 
-import { lstat, mkdir, readdir } from 'node:fs/promises';
-import { arch } from 'node:os';
+import { lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { z } from 'zod';
-import { TurntableError } from '../protocol/errors.ts';
 import type { ParamsOf, ResultOf } from '../protocol/methods.ts';
 import type { Turn } from '../protocol/state.ts';
-import type { FileVersionId, IncomingFolder, IncomingObjects, TreeTop } from '../store/store.ts';
+import type { IncomingFolder, IncomingObjects, TreeTop } from '../store/store.ts';
+import { Pace } from '../store/pace.ts';
 import { archiveInvalid } from '../store/transfer-errors.ts';
 import { decodeObjects, FrameDecoder, frameType, type Frame } from './archive-frames.ts';
 import {
   archivedTurnSchema,
-  archiveLimits,
   baseSchema,
   endSchema,
   headerSchema,
@@ -26,51 +24,46 @@ import {
   type ArchiveHeader,
   type ArchiveImage,
 } from './archive-schema.ts';
+import { ArchiveTally } from './archive-tally.ts';
 import { crashPoint } from '../crash-point.ts';
 import { newId } from './ids.ts';
-import { HostFiles } from './needed-files.ts';
+import { keepImages } from './import-images.ts';
+import { inheritedTurn } from './import-turns.ts';
+import { importedUpstream } from './import-upstream.ts';
+import { chooseWorkspace, mustHaveRoom, type Workspace, type WorkspaceChoice } from './import-workspace.ts';
 import type { SessionParts } from './parts.ts';
 import { discardUnfinished } from './branch.ts';
-import { maskedPaths, SessionRuntime } from './runtime.ts';
-import type { Position, SessionRecord } from './session-record.ts';
+import { SessionRuntime } from './runtime.ts';
+import type { SessionRecord } from './session-record.ts';
 import { Session } from './session.ts';
 
-const shownDifferences = 20;
-/** The host's own directories as sandboxes get them: each at its own path. */
-const hostRoots = ['usr', 'etc', 'var', 'opt'].map((name) => ({ name, path: `/${name}`, lower: `/${name}` }));
-
-export interface ImportContext {
+export interface ImportContext extends WorkspaceChoice {
   readonly parts: SessionParts;
   readonly request: ParamsOf<'session/import'>;
   /** What this host does without, in words. */
   readonly degraded: readonly string[];
-  /** The real path of a folder that may be a workspace; throws `workspaceInvalid`. */
-  readonly checkedWorkspace: (path: string) => Promise<string>;
 }
 
-interface Workspace {
-  /** Undefined: the folder at the session's own path. */
-  readonly lower: string | undefined;
-  /** To be filled from the archive: the folder that was given, empty, or one of the session's own. */
-  readonly fill: { readonly folder: string; readonly own: boolean } | undefined;
-}
+type ProvenVersion = Awaited<ReturnType<IncomingObjects['version']>>;
 
 /** One archive on its way in. Dispose when it is done with, whether it became a session or not. */
-export class SessionImport implements AsyncDisposable {
+export class SessionImport implements Disposable {
   readonly #context: ImportContext;
   readonly #decoder = new FrameDecoder();
+  readonly #tally = new ArchiveTally();
   readonly #incoming: IncomingObjects;
+  /** What no collection may take before the session names it. */
+  readonly #held = new DisposableStack();
   #header: ArchiveHeader | undefined;
   #versions: (readonly TreeTop[])[] = [];
   #images: ArchiveImage[] = [];
   #base: z.infer<typeof baseSchema> | undefined;
   #turns: ArchivedTurn[] = [];
-  #turnBytes = 0;
   #notes: readonly string[] | undefined;
 
   constructor(context: ImportContext) {
     this.#context = context;
-    this.#incoming = context.parts.store.transfer.incoming();
+    this.#incoming = this.#held.use(context.parts.store.transfer.incoming());
   }
 
   /** The next bytes of the archive. Throws `archiveInvalid`. */
@@ -86,12 +79,26 @@ export class SessionImport implements AsyncDisposable {
     if (!header || !base || this.#notes === undefined) throw archiveInvalid('it is cut short');
     const notes = [...this.#notes];
     await this.#incoming.seal();
-    const versions = this.#versions.map((tops) => this.#incoming.version(tops));
-    this.#checkMountPoints(header);
-    this.#checkLine(header);
-    const folder = this.#incoming.folder(base.top, base.contents);
-    const workspace = await this.#workspace(header, folder, base.contents);
-    const images = await this.#keepImages(header, notes);
+    const versions: ProvenVersion[] = [];
+    for (const tops of this.#versions) versions.push(await this.#incoming.version(tops));
+    await this.#checkMountPoints(header);
+    const head = this.#checkLine(header);
+    const folder = await this.#incoming.folder(base.top, base.contents);
+    const workspace = await chooseWorkspace(this.#context, header.session.workspace, folder, base.contents);
+    const { parts, request } = this.#context;
+    const needs = {
+      fill: workspace.fill,
+      headBytes: versions[head.version]?.bytes ?? 0,
+      folderBytes: folder.bytes,
+    };
+    await mustHaveRoom(needs, parts.stateDirectory, parts.store.usage());
+    const incomingImages = {
+      images: this.#images,
+      incoming: this.#incoming,
+      from: header.host.arch,
+      trusted: request.processes === true,
+    };
+    const images = await keepImages(parts, incomingImages, this.#held, notes);
     const session = await this.#make(header, versions, images, workspace, folder, notes);
     return {
       session,
@@ -101,16 +108,19 @@ export class SessionImport implements AsyncDisposable {
         turns: this.#turns.length,
         processes: images.some((image) => image !== undefined),
         workspace: workspace.lower ?? header.session.workspace,
-        ownWorkspace: workspace.fill?.own === true,
+        ownWorkspace: workspace.fill === 'own',
         notes,
       },
     };
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#incoming[Symbol.dispose]();
-    // What came in and is not part of a session now goes again.
-    await this.#context.parts.store.collect();
+  [Symbol.dispose](): void {
+    const { store, logger } = this.#context.parts;
+    this.#held[Symbol.dispose]();
+    // What came in and is not part of a session now goes again. Nobody waits for it: the session is there, or is not.
+    store.collect().catch((error: unknown) => {
+      logger.warn('what an import brought and does not need was not removed', { error });
+    });
   }
 
   async #take({ type, data, digestBefore }: Frame): Promise<void> {
@@ -125,27 +135,23 @@ export class SessionImport implements AsyncDisposable {
       this.#header = header;
       return;
     }
+    const tooMuch = this.#tally.add(type, data.length);
+    if (tooMuch !== undefined) throw archiveInvalid(`it has ${tooMuch}; export it with --only-head`);
     switch (type) {
       case frameType.objects:
         for (const object of decodeObjects(data)) await this.#incoming.put(object);
         return;
       case frameType.version:
         this.#versions.push(parseFrame(versionSchema, data).tops);
-        if (this.#versions.length > archiveLimits.versions) throw archiveInvalid('it has too many versions');
         return;
       case frameType.image:
         this.#images.push(parseFrame(imageSchema, data));
-        if (this.#images.length > archiveLimits.images)
-          throw archiveInvalid('it has too many process images');
         return;
       case frameType.base:
         if (this.#base) throw archiveInvalid('it has two workspaces');
         this.#base = parseFrame(baseSchema, data);
         return;
       case frameType.turn:
-        this.#turnBytes += data.length;
-        if (this.#turns.length >= archiveLimits.turns || this.#turnBytes > archiveLimits.turnBytes)
-          throw archiveInvalid('it has more turns than can be shown: export it with --only-head');
         this.#turns.push(parseFrame(archivedTurnSchema, data));
         return;
       case frameType.end: {
@@ -159,8 +165,8 @@ export class SessionImport implements AsyncDisposable {
     }
   }
 
-  /** One line from the start to the head, every turn closed and after its parent. */
-  #checkLine(header: ArchiveHeader): void {
+  /** One line from the start to the head, every turn closed and after its parent. Returns the head's checkpoint. */
+  #checkLine(header: ArchiveHeader): NonNullable<ArchivedTurn['checkpoint']> {
     let before: Turn | undefined;
     for (const { turn, checkpoint } of this.#turns) {
       const follows = before ? turn.parent === before.id && turn.id > before.id : turn.parent === null;
@@ -172,11 +178,13 @@ export class SessionImport implements AsyncDisposable {
       if (!follows || turn.state !== 'closed' || !names) throw archiveInvalid('its turns make no sense');
       before = turn;
     }
-    if (before?.id !== header.head || !this.#turns.at(-1)?.checkpoint) throw archiveInvalid('it has no head');
+    const head = this.#turns.at(-1)?.checkpoint;
+    if (before?.id !== header.head || !head) throw archiveInvalid('it has no head');
+    return head;
   }
 
   /** Where the sandbox gets its mounts the root file system must have directories: a link there would lead the helper elsewhere. */
-  #checkMountPoints(header: ArchiveHeader): void {
+  async #checkMountPoints(header: ArchiveHeader): Promise<void> {
     const { workspace, home } = header.session;
     const paths = [
       workspace,
@@ -190,89 +198,23 @@ export class SessionImport implements AsyncDisposable {
       '/tmp',
       '/home',
     ];
+    const pace = new Pace();
+    const seen = new Set<string>();
     for (const tops of this.#versions) {
+      const root = tops.find(({ name }) => name === 'rootfs')?.entry;
+      if (root === undefined || seen.has(root)) continue;
+      seen.add(root);
       for (const path of paths) {
-        const names = path.slice(1).split('/');
-        for (let count = 1; count <= names.length; count += 1) {
-          const kind = this.#incoming.kindAt(tops, 'rootfs', names.slice(0, count).join('/'));
-          if (kind === undefined) break;
-          if (kind !== 'directory') throw archiveInvalid(`it has no directory at ${path}`);
-        }
+        if (this.#incoming.isBlocked(tops, 'rootfs', path.slice(1)))
+          throw archiveInvalid(`it has no directory at ${path}`);
+        await pace.done(path.length);
       }
     }
-  }
-
-  async #workspace(header: ArchiveHeader, folder: IncomingFolder, contents: boolean): Promise<Workspace> {
-    const { request, checkedWorkspace } = this.#context;
-    const own = header.session.workspace;
-    if (request.workspace === undefined) {
-      const here = await checkedWorkspace(own).catch(() => undefined);
-      if (here === own && (await folder.differences(own, maskedPaths, 1)).length === 0)
-        return { lower: undefined, fill: undefined };
-      if (contents) return { lower: undefined, fill: { folder: '', own: true } };
-      throw new TurntableError(
-        'workspaceInvalid',
-        `The archive was exported without its workspace, and ${own} here is not the same: give the folder with --workspace, or export again without --without-base.`,
-      );
-    }
-    const chosen = await checkedWorkspace(request.workspace);
-    const lower = chosen === own ? undefined : chosen;
-    if ((await readdir(chosen)).length === 0 && contents)
-      return { lower, fill: { folder: chosen, own: false } };
-    const differences = await folder.differences(chosen, maskedPaths, shownDifferences);
-    if (differences.length === 0) return { lower, fill: undefined };
-    const shown = differences.slice(0, 5).join(', ');
-    const more =
-      differences.length > 5
-        ? ` and ${differences.length === shownDifferences ? 'more' : differences.length - 5}`
-        : '';
-    throw new TurntableError(
-      'workspaceInvalid',
-      `${chosen} is not what the session worked on: ${shown}${more} differ. Give a folder that is the same, an empty one${contents ? '' : ' with an archive that has the workspace'}, or leave --workspace out.`,
-      { data: { differences } },
-    );
-  }
-
-  /** An image for each frame, or undefined where it stays behind; what stays behind is said. */
-  async #keepImages(header: ArchiveHeader, notes: string[]): Promise<(string | undefined)[]> {
-    const { parts, request } = this.#context;
-    if (this.#images.length === 0) return [];
-    const none = (why: string): undefined[] => {
-      notes.push(`processes stay behind: ${why}`);
-      return this.#images.map(() => undefined);
-    };
-    if (request.processes !== true)
-      return none(
-        'a process image can do anything on this machine; import with --processes if you trust whoever made it',
-      );
-    const noDump = parts.noDump();
-    if (noDump !== undefined) return none(noDump);
-    if (header.host.arch !== arch()) return none(`they ran on ${header.host.arch}, this is ${arch()}`);
-    const kept: (string | undefined)[] = [];
-    const host = new HostFiles({ roots: hostRoots, mounts: parts.agents.mounts });
-    for (const image of this.#images) {
-      const differing = await differingFiles(host, image);
-      if (differing.length > 0) {
-        const words = `${differing.slice(0, 3).join(', ')}${differing.length > 3 ? ` and ${differing.length - 3} more` : ''}`;
-        notes.push(`the processes of a turn stay behind: this machine has another ${words}`);
-        kept.push(undefined);
-        continue;
-      }
-      const staged = await parts.store.images.stage();
-      try {
-        await this.#incoming.writeImage(image.files, staged);
-        kept.push((await parts.store.images.keep(staged)).image);
-      } catch (error) {
-        await parts.store.images.discard(staged).catch(() => {});
-        throw error;
-      }
-    }
-    return kept;
   }
 
   async #make(
     header: ArchiveHeader,
-    versions: readonly { readonly id: FileVersionId; publish(): void }[],
+    versions: readonly ProvenVersion[],
     images: readonly (string | undefined)[],
     workspace: Workspace,
     folder: IncomingFolder,
@@ -283,8 +225,10 @@ export class SessionImport implements AsyncDisposable {
     const id = newId('s');
     const directory = SessionRuntime.directoryOf(parts.stateDirectory, id);
     const ownFolder = join(directory, 'base', 'workspace');
-    const lower = workspace.fill?.own === true ? ownFolder : workspace.lower;
+    const lower = workspace.fill === 'own' ? ownFolder : workspace.lower;
     const { agent } = header.session;
+    const { upstream, note } = importedUpstream(header.session.upstream, request.upstream);
+    if (note !== undefined) notes.push(note);
     const record: SessionRecord = {
       id,
       title: request.title ?? header.session.title,
@@ -292,7 +236,7 @@ export class SessionImport implements AsyncDisposable {
       ...(lower === undefined ? {} : { workspaceLower: lower }),
       home: header.session.home,
       agent: { name: agent, status: agent === 'none' ? 'none' : 'stopped' },
-      upstream: request.upstream ?? header.session.upstream,
+      upstream,
       createdAt: Date.now(),
       head: header.head,
       status: 'stopped',
@@ -310,53 +254,17 @@ export class SessionImport implements AsyncDisposable {
       try {
         metadata.putSession(id, JSON.stringify(record));
         crashPoint('import:begun');
-        if (workspace.fill) {
-          if (workspace.fill.own) {
-            await mkdir(join(directory, 'base'), { recursive: true, mode: 0o700 });
-            await mkdir(ownFolder);
-          }
-          const target = workspace.fill.own ? ownFolder : workspace.fill.folder;
-          const { uid, gid } = await lstat(target);
-          await folder.fill(target, workspace.fill.own ? undefined : { uid, gid });
+        if (workspace.fill === 'own') {
+          await mkdir(join(directory, 'base'), { recursive: true, mode: 0o700 });
+          await mkdir(ownFolder);
+          await folder.fill(ownFolder, undefined);
+        } else if (workspace.fill) {
+          const { uid, gid } = await lstat(workspace.fill.given);
+          await folder.fill(workspace.fill.given, { uid, gid });
         }
-        for (const version of versions) version.publish();
-        session.turns.adoptLine(
-          this.#turns.map(({ turn, checkpoint }) => {
-            const image = checkpoint?.image === undefined ? undefined : images[checkpoint.image];
-            const fileVersion = checkpoint && versions[checkpoint.version]?.id;
-            if (!checkpoint || !turn.checkpoint || fileVersion === undefined)
-              return {
-                turn: {
-                  ...turn,
-                  ...(turn.checkpoint ? { checkpoint: { ...turn.checkpoint, restorable: false } } : {}),
-                },
-              };
-            const checkpointId = newId('c');
-            const lost = checkpoint.image !== undefined && image === undefined;
-            return {
-              turn: {
-                ...turn,
-                checkpoint: {
-                  ...turn.checkpoint,
-                  id: checkpointId,
-                  hasProcesses: image !== undefined,
-                  ...(lost
-                    ? { degraded: 'files only: its processes stayed behind when the session was imported' }
-                    : {}),
-                },
-              },
-              checkpoint: {
-                id: checkpointId,
-                sessionId: id,
-                turn: turn.id,
-                fileVersion,
-                processImage: image,
-                position: JSON.stringify(lost ? withoutImage(checkpoint.position) : checkpoint.position),
-                createdAt: checkpoint.createdAt,
-              },
-            };
-          }),
-        );
+        this.#incoming.publish();
+        const imported = { sessionId: id, versions: versions.map((each) => each.id), images };
+        session.turns.adoptLine(this.#turns.map((each) => inheritedTurn(each, imported)));
         crashPoint('import:recorded');
         const runtime = await session.createRuntime('create');
         const head = metadata.checkpointOf(id, header.head);
@@ -385,17 +293,4 @@ export class SessionImport implements AsyncDisposable {
     for (const name of there.difference(new Set(here)))
       notes.push(`changes in ${name} stay out of sight: this machine has no such directory`);
   }
-}
-
-async function differingFiles(host: HostFiles, image: ArchiveImage): Promise<string[]> {
-  const differing: string[] = [];
-  for (const need of image.needs) {
-    const here = await host.look(need.path);
-    if (here?.sha256 !== need.sha256 || here.sizeBytes !== need.sizeBytes) differing.push(need.path);
-  }
-  return differing;
-}
-
-function withoutImage({ furniture, survivors }: Position): Position {
-  return { furniture, survivors };
 }

@@ -258,9 +258,11 @@ export class SessionRegistry {
     const { metadata } = this.#parts.store;
     const intents = metadata.intents();
     const goes = new Map<string, string>();
-    for (const { kind, sessionId } of intents) {
+    for (const { id, kind, sessionId } of intents) {
       const why = goneBecause[kind];
       if (why !== undefined) goes.set(sessionId, why);
+      // Ended with its helper; until it is gone what it was to send would stay for ever.
+      if (kind === 'export') metadata.endIntent(id);
     }
     await this.#parts.backend.sweep(
       new Set(

@@ -54,6 +54,14 @@ export const positionSchema = z.object({
 });
 export type Position = z.infer<typeof positionSchema>;
 
+/** The position of a checkpoint whose image is not there. */
+export function withoutImage({ imageTurn: _turn, agentTag: _tag, ...position }: Position): Position {
+  return position;
+}
+
+/** How the reason begins of a checkpoint whose contents were found damaged: it may become whole again. */
+export const damagedPrefix = 'not restorable: damaged: ';
+
 /** Note of a rewind or a resume under way: until it is ended the folders may be half of something. */
 export const restoreIntentSchema = z.object({
   /** Where to go back to. */

@@ -11,7 +11,12 @@ import { AgentRunner } from './agent-runner.ts';
 import { Lock } from './lock.ts';
 import { SessionRuntime } from './runtime.ts';
 import type { SessionParts } from './parts.ts';
-import { restoreIntentSchema, type RestoreIntent, type SessionRecord } from './session-record.ts';
+import {
+  damagedPrefix,
+  restoreIntentSchema,
+  type RestoreIntent,
+  type SessionRecord,
+} from './session-record.ts';
 import { TurnLog } from './turn-log.ts';
 import { agentStatePredicate } from '../agents/profile.ts';
 import { crashPoint } from '../crash-point.ts';
@@ -30,7 +35,6 @@ const failedTurnGraceMs = 60_000;
 const rememberedRequests = 16;
 const labelChars = 120;
 const thinkingLabel = 'thinking…';
-const damagedPrefix = 'not restorable: damaged: ';
 /** A killed command is over at once, unless the kernel holds it; then others go on without waiting for it. */
 const interruptMs = 5_000;
 

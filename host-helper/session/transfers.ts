@@ -148,7 +148,7 @@ export function createTransferHandlers(parts: SessionParts, registry: SessionReg
         kind: 'import',
         output: undefined,
         input,
-        end: () => input[Symbol.asyncDispose](),
+        end: () => Promise.resolve(input[Symbol.dispose]()),
       });
       return Promise.resolve({ importId });
     },

@@ -196,14 +196,17 @@ export function encodeDirectory(entries: Iterable<TreeEntry>): Buffer {
 }
 
 export function decodeDirectory(data: Buffer): TreeEntry[] {
+  return [...entriesOf(data)];
+}
+
+/** One by one: a large directory is many times its bytes when all of its entries are there at once. */
+export function* entriesOf(data: Buffer): Generator<TreeEntry> {
   if (data[0] !== formatVersion) throw damaged('A directory object has an unknown format');
-  const entries: TreeEntry[] = [];
   for (let at = 1; at < data.length;) {
     const { entry, end } = decodeEntry(data, at);
-    entries.push(entry);
+    yield entry;
     at = end;
   }
-  return entries;
 }
 
 export function encodeEntry(entry: TreeEntry): Buffer {

@@ -65,6 +65,7 @@ export class PagedImages implements ProcessImageStore {
   readonly #thread: ImageThread;
   readonly #log: Logger;
   readonly #open = new Map<string, number>();
+  readonly #held = new Set<string>();
   /** Images with a cache, oldest first, and its bytes. */
   readonly #cached = new Map<string, number>();
   readonly #startedAt = Date.now() - 1;
@@ -164,6 +165,11 @@ export class PagedImages implements ProcessImageStore {
     return { directory, release };
   }
 
+  hold(image: string): Disposable {
+    this.#held.add(image);
+    return { [Symbol.dispose]: () => void this.#held.delete(image) };
+  }
+
   async discard(stagedDirectory: string): Promise<void> {
     this.#checkStaged(stagedDirectory);
     await rm(stagedDirectory, { recursive: true, force: true });
@@ -195,7 +201,7 @@ export class PagedImages implements ProcessImageStore {
     await this.#renewing;
   }
 
-  /** Removes images that no checkpoint names and nobody has open. Their contents go with the sweep that follows. */
+  /** Removes images that no checkpoint names and nobody has open or holds. Their contents go with the sweep that follows. */
   async collect(): Promise<void> {
     for (const id of this.unneeded()) {
       inTransaction(this.#database, () => this.#database.prepare('DELETE FROM image WHERE id = ?').run(id));
@@ -216,7 +222,7 @@ export class PagedImages implements ProcessImageStore {
     return this.#rows()
       .filter(({ id, created }) => {
         const fresh = Date.now() - created < unpublishedMs && created > this.#startedAt;
-        return !named.has(id) && (this.#open.get(id) ?? 0) === 0 && !fresh;
+        return !named.has(id) && !this.#held.has(id) && (this.#open.get(id) ?? 0) === 0 && !fresh;
       })
       .map(({ id }) => id);
   }

@@ -100,6 +100,8 @@ export interface ProcessImageStore {
   keep(stagedDirectory: string): Promise<{ readonly image: string; readonly bytesStored: number }>;
   /** A directory that a restore may read (and write logs to); call `release` after. */
   open(image: string): Promise<{ readonly directory: string; release(): Promise<void> }>;
+  /** No collection takes the image until this is disposed, however long its checkpoint is in the making. */
+  hold(image: string): Disposable;
   discard(stagedDirectory: string): Promise<void>;
 }
 
@@ -223,17 +225,21 @@ export interface IncomingObjects extends Disposable {
   put(object: StoreObject): Promise<void>;
   /** After the last one: durable, and readable by the calls below. */
   seal(): Promise<void>;
-  /** Proves that a version is whole and harmless to restore. Throws `archiveInvalid`. */
-  version(tops: readonly TreeTop[]): { readonly id: FileVersionId; publish(): void };
+  /** Proves that a version is whole and harmless to restore; `bytes` is what that would write. Throws `archiveInvalid`. */
+  version(tops: readonly TreeTop[]): Promise<{ readonly id: FileVersionId; readonly bytes: number }>;
+  /** Makes all versions count that were proven. */
+  publish(): void;
   /** The same for a folder. `contents` false: only its directories are here. */
-  folder(top: TreeTop, contents: boolean): IncomingFolder;
+  folder(top: TreeTop, contents: boolean): Promise<IncomingFolder>;
   /** Writes the files of an image into an empty directory. */
   writeImage(files: ImageFiles, directory: string): Promise<void>;
-  /** What a version has at a path below a root, as its upper holds it. */
-  kindAt(tops: readonly TreeTop[], root: string, path: string): FileStatus['kind'] | 'whiteout' | undefined;
+  /** Whether a version has something else than a directory at a path below a root, or on the way there. */
+  isBlocked(tops: readonly TreeTop[], root: string, path: string): boolean;
 }
 
 export interface IncomingFolder {
+  /** What filling a folder would write. */
+  readonly bytes: number;
   /** Paths in which an existing folder differs (kind, permissions, contents); at most `most`. Masked ones are not compared. */
   differences(folder: string, masked: readonly string[], most: number): Promise<string[]>;
   /** Fills an empty directory; with an owner everything becomes theirs and loses set-user-id bits. */

@@ -3,7 +3,7 @@
  * Owns what is needed, in which form, and that nothing counts before it was proven. Knows no archive format and no sessions.
  */
 
-import { chunkedLimits, provenTree, type TreeProof } from './transfer-check.ts';
+import { chunkedLimits, TreeProver } from './transfer-check.ts';
 import type { ChunkBatch, ChunkStore } from './chunks.ts';
 import type { ChunkHash } from './chunk-reader.ts';
 import { hashOf } from './chunk-reader.ts';
@@ -29,11 +29,12 @@ import type {
   StoreTransfer,
   TreeTop,
 } from './store.ts';
+import { Pace } from './pace.ts';
 import { compareFolder, fillFolder, readFolder } from './transfer-folder.ts';
 import { readImage, writeImage } from './transfer-image.ts';
 import { archiveInvalid } from './transfer-errors.ts';
 import type { TreeWorker } from './treefs.ts';
-import { blockBytes } from './treefs-wire.ts';
+import { blockBytes, byteName } from './treefs-wire.ts';
 import { VersionStore } from './versions.ts';
 
 /** So many objects come into the database in one step: the helper stands still for no longer. */
@@ -112,8 +113,15 @@ class Incoming implements IncomingObjects {
   readonly #versions: VersionStore;
   /** Holds what is committed already: a collection that runs meanwhile spares it. */
   readonly #guard: ChunkBatch;
-  readonly #known = new Set<ChunkHash>();
-  readonly #proofs = new Map<ChunkHash, TreeProof>();
+  /** What came, and its size. */
+  readonly #known = new Map<ChunkHash, number>();
+  readonly #prover = new TreeProver({
+    get: (hash) => this.#get(hash),
+    sizeOf: (hash) => this.#known.get(hash),
+  });
+  readonly #pace = new Pace();
+  /** Proven versions. */
+  readonly #rows = new Map<FileVersionId, string>();
   #batch: ChunkBatch;
   #inBatch: ChunkHash[] = [];
   #bytes = 0;
@@ -127,12 +135,13 @@ class Incoming implements IncomingObjects {
   }
 
   async put({ hash, data }: StoreObject): Promise<void> {
+    await this.#pace.done(1 + (data.length >> 10));
     if (hashOf(data) !== hash) throw archiveInvalid('one of its contents is not what its hash says');
     if (this.#known.has(hash)) return;
     this.#bytes += data.length;
     if (this.#known.size >= chunkedLimits.objects || this.#bytes > chunkedLimits.objectBytes)
       throw archiveInvalid('it holds more than any session can');
-    this.#known.add(hash);
+    this.#known.set(hash, data.length);
     if (data.length > largeBytes) await this.#batch.putBlock(data);
     else this.#batch.put(data);
     this.#inBatch.push(hash);
@@ -150,18 +159,25 @@ class Incoming implements IncomingObjects {
     this.#inBatch = [];
   }
 
-  version(tops: readonly TreeTop[]): { readonly id: FileVersionId; publish(): void } {
+  async version(tops: readonly TreeTop[]): Promise<{ readonly id: FileVersionId; readonly bytes: number }> {
     const roots = new Map(tops.map(({ name, entry }) => [name, decoded(entry)]));
     if (roots.size !== tops.length) throw archiveInvalid('a file version names a root twice');
-    for (const entry of roots.values()) this.#prove(entry, true);
+    let bytes = 0;
+    for (const entry of roots.values()) bytes += (await this.#prover.prove(entry, true)).bytes;
     const { id, row } = VersionStore.describe(roots);
-    return { id, publish: () => this.#versions.insert(id, row) };
+    this.#rows.set(id, row);
+    return { id, bytes };
   }
 
-  folder(top: TreeTop, contents: boolean): IncomingFolder {
+  publish(): void {
+    this.#versions.insertAll(this.#rows);
+  }
+
+  async folder(top: TreeTop, contents: boolean): Promise<IncomingFolder> {
     const entry = decoded(top.entry);
-    this.#prove(entry, contents);
+    const { bytes } = await this.#prover.prove(entry, contents);
     return {
+      bytes,
       differences: (folder, masked, most) =>
         compareFolder(this.#worker, this.#versions, folder, masked, entry, most),
       fill: (folder, owner) => fillFolder(this.#worker, this.#chunks, this.#versions, folder, entry, owner),
@@ -172,22 +188,20 @@ class Incoming implements IncomingObjects {
     await writeImage(files, directory, (hash) => this.#get(hash));
   }
 
-  kindAt(tops: readonly TreeTop[], root: string, path: string): FileStatus['kind'] | 'whiteout' | undefined {
+  isBlocked(tops: readonly TreeTop[], root: string, path: string): boolean {
     const top = tops.find(({ name }) => name === root);
-    return top && kindIn(this.#versions, decoded(top.entry), path);
+    let entry = top && decoded(top.entry);
+    for (const name of byteName(path).split('/')) {
+      entry = entry && this.#versions.directory(entry.content).get(name);
+      if (!entry) return false;
+      if (!isDirectory(entry)) return true;
+    }
+    return false;
   }
 
   [Symbol.dispose](): void {
     this.#batch[Symbol.dispose]();
     this.#guard[Symbol.dispose]();
-  }
-
-  #prove(entry: TreeEntry, contents: boolean): void {
-    provenTree(
-      entry,
-      { get: (hash) => this.#get(hash), has: (hash) => this.#known.has(hash), contents },
-      this.#proofs,
-    );
   }
 
   /** Only what came with this archive: a hash alone must not open what the store holds for others. */

@@ -7,7 +7,7 @@ import type { DatabaseSync } from 'node:sqlite';
 import { z } from 'zod';
 import { TurntableError } from '../protocol/errors.ts';
 import { hashOf, hexOf, type ChunkHash, type ChunkReader } from './chunk-reader.ts';
-import { damaged } from './database.ts';
+import { damaged, inTransaction } from './database.ts';
 import { decodeDirectory, decodeEntry, encodeEntry, isDirectory, type TreeEntry } from './file-tree.ts';
 import type { FileVersionId } from './store.ts';
 
@@ -39,6 +39,13 @@ export class VersionStore {
 
   insert(id: FileVersionId, row: string): void {
     this.#database.prepare('INSERT OR IGNORE INTO version (id, roots) VALUES (?, ?)').run(id, row);
+  }
+
+  /** Rows by id, in one transaction. */
+  insertAll(rows: ReadonlyMap<FileVersionId, string>): void {
+    inTransaction(this.#database, () => {
+      for (const [id, row] of rows) this.insert(id, row);
+    });
   }
 
   has(id: FileVersionId): boolean {

@@ -3,12 +3,15 @@
 import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { after, test } from 'node:test';
 import { z } from 'zod';
 import { cliPath, turntable } from '../../host-helper/demo/helper-process.ts';
 import { treeDigest } from '../../host-helper/demo/tree-digest.ts';
 import { TurntableError } from '../../host-helper/protocol/errors.ts';
-import { dumps, exported, imported } from './archive-fixture.ts';
+import { frameType } from '../../host-helper/session/archive-frames.ts';
+import { turnSchema, type Checkpoint } from '../../host-helper/protocol/state.ts';
+import { dumps, exported, forged, imported } from './archive-fixture.ts';
 import { askCounter, DoomedHelper, startCounter } from './bad-luck-fixture.ts';
 import { closeShared, HelperFixture } from './helper-fixture.ts';
 
@@ -105,8 +108,12 @@ test(
     const session = await fixture.start();
     await fixture.exec(session, 'seq 20000 > numbers; mkdir d; echo x > d/x');
     const archive = await exported(fixture.client, { sessionId: session });
-    const packs = join(fixture.stateDirectory, 'store', 'packs');
-    const before = await readdir(packs);
+    const packs = async (): Promise<string[]> => {
+      // Of itself that happens too, but nobody is told when.
+      await fixture.client.request('store/gc', {});
+      return await readdir(join(fixture.stateDirectory, 'store', 'packs'));
+    };
+    const before = await packs();
     const broken: Buffer[] = [];
     for (let part = 0; part < 24; part += 1) {
       broken.push(archive.subarray(0, Math.floor((archive.length * part) / 24)));
@@ -125,7 +132,7 @@ test(
     }
     assert.deepEqual(Object.keys((await fixture.watch()).subscription.state.sessions), [session]);
     assert.deepEqual(await readdir(join(fixture.stateDirectory, 'sessions')), [session]);
-    assert.deepEqual(await readdir(packs), before);
+    assert.deepEqual(await packs(), before);
     // Whole, it is taken: the failures above were not for another reason.
     const { sessionId } = await imported(fixture.client, archive);
     await fixture.client.request('session/remove', { sessionId });
@@ -178,6 +185,101 @@ test(
   },
 );
 
+test(
+  'a link where the sandbox gets a mount is refused: it would lead the helper elsewhere',
+  options,
+  async (context) => {
+    const fixture = await HelperFixture.shared(context);
+    const session = await fixture.start();
+    await fixture.output(session, 'mv /home /elsewhere; ln -s /etc /home');
+    const archive = await exported(fixture.client, { sessionId: session });
+    await assert.rejects(imported(fixture.client, archive), {
+      code: 'archiveInvalid',
+      message: /no directory at \/home/,
+    });
+  },
+);
+
+test('an archive does not send the keys of this side anywhere', options, async (context) => {
+  const fixture = await HelperFixture.shared(context);
+  const { client } = fixture;
+  const archive = await exported(client, { sessionId: await fixture.start() });
+  const hostile = await forged(archive, frameType.header, (header) => {
+    header['session'] = { ...z.looseObject({}).parse(header['session']), upstream: 'http://evil.example' };
+  });
+  for (const [request, upstream] of [
+    [{}, 'keys'],
+    [{ upstream: 'https://mine.example' }, 'https://mine.example'],
+  ] as const) {
+    const { sessionId, notes } = await imported(client, hostile, request);
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'), { readOnly: true });
+    const row = database.prepare('SELECT document FROM session WHERE id = ?').get(sessionId);
+    await client.request('session/remove', { sessionId });
+    assert.equal(
+      z.object({ upstream: z.string() }).parse(JSON.parse(String(row?.['document']))).upstream,
+      upstream,
+    );
+    assert.equal(/evil\.example.*--upstream/.test(notes.join()), upstream === 'keys');
+  }
+});
+
+test('what was damaged before an export does not become restorable elsewhere', options, async (context) => {
+  const fixture = await HelperFixture.own(context);
+  const session = await fixture.start();
+  const { turn } = await fixture.exec(session, 'echo 1 > a');
+  await fixture.exec(session, 'echo 2 > a');
+  const reason = 'not restorable: damaged: a: a content is missing';
+  const archive = await exported(fixture.client, { sessionId: session, onlyHead: true });
+  const damaged = await forged(archive, frameType.turn, (document) => {
+    const told = turnSchema.parse(document['turn']);
+    if (told.id === turn.id && told.checkpoint)
+      document['turn'] = { ...told, checkpoint: { ...told.checkpoint, restorable: false, reason } };
+  });
+  const { sessionId } = await imported(fixture.client, damaged);
+  const checkpoint = async (): Promise<Checkpoint | undefined> => {
+    const watched = await fixture.watch();
+    const { turns } = watched.subscription.state.sessions[sessionId] ?? { turns: [] };
+    watched.subscription.close();
+    return turns.find((each) => each.id === turn.id)?.checkpoint;
+  };
+  assert.match((await checkpoint())?.reason ?? '', /^not restorable: it was damaged before/);
+  await fixture.client.request('store/fsck', { repair: true });
+  assert.equal((await checkpoint())?.restorable, false);
+
+  // As an earlier version took it in: with the word of the other helper, and no checkpoint here.
+  await fixture.kill();
+  {
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'));
+    database
+      .prepare(
+        `UPDATE turn SET document = json_set(document, '$.checkpoint.reason', ?) WHERE session = ? AND turn = ?`,
+      )
+      .run(reason, sessionId, turn.id);
+  }
+  await fixture.up();
+  const found = await checkpoint();
+  assert.deepEqual([found?.restorable, found?.reason], [false, reason]);
+});
+
+test('a finished import counts, whether or not room can be given back then', options, async (context) => {
+  const fixture = await HelperFixture.own(context);
+  const other = await fixture.start();
+  const archive = await exported(fixture.client, { sessionId: await fixture.start() });
+  await fixture.exec(other, 'echo 1 > a');
+  {
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'));
+    const ofTurn = 'SELECT file_version FROM checkpoint WHERE session = ? AND turn = 1';
+    database.prepare(`UPDATE version SET roots = '{}' WHERE id = (${ofTurn})`).run(other);
+  }
+  await assert.rejects(fixture.client.request('store/gc', {}), { code: 'storeDamaged' });
+  const { sessionId } = await imported(fixture.client, archive);
+  const { entries } = await fixture.client.request('audit', { sessionId });
+  assert.deepEqual(
+    entries.map(({ kind }) => kind),
+    ['session.imported'],
+  );
+});
+
 test('a helper killed in the middle of an import leaves no half of it', options, async (context) => {
   const helper = await DoomedHelper.create(context);
   await helper.up();
@@ -200,6 +302,59 @@ test('a helper killed in the middle of an import leaves no half of it', options,
   const { sessionId } = await imported(helper.client, archive);
   await helper.client.request('session/resume', { sessionId });
   assert.equal(await helper.output(sessionId, 'cat a'), 'kept\n');
+});
+
+test(
+  'what an export sends does not expire before it is sent, and does afterwards',
+  options,
+  async (context) => {
+    const helper = await DoomedHelper.create(context);
+    const retention = join(helper.directory, 'retention.json');
+    await writeFile(retention, JSON.stringify({ keepNewest: 1, maxCheckpoints: 1 }), { mode: 0o600 });
+    await helper.up({ args: ['--retention', retention] });
+    const session = await helper.start();
+    // More than is made before somebody reads it.
+    const { turn } = await helper.exec(session, 'head -c 20000000 /dev/urandom > large');
+    await helper.exec(session, 'echo 1 > a');
+    await helper.exec(session, 'echo 2 > a');
+    const expired = async (): Promise<boolean> =>
+      (await helper.client.request('store/gc', { dryRun: true })).expired.some(
+        (each) => each.turn === turn.id,
+      );
+    assert.equal(await expired(), true, 'it is due');
+    const { exportId } = await helper.client.request('session/export', { sessionId: session });
+    await helper.client.request('export/read', { exportId });
+    assert.equal(await expired(), false);
+    await helper.client.request('transfer/close', { id: exportId });
+    assert.equal(await expired(), true);
+
+    // A helper that dies in the middle leaves nothing that keeps it.
+    await helper.client.request('session/export', { sessionId: session });
+    await helper.kill();
+    await helper.up();
+    using database = new DatabaseSync(join(helper.stateDirectory, 'store/state.sqlite'), { readOnly: true });
+    assert.deepEqual(database.prepare('SELECT kind FROM intent').all(), []);
+  },
+);
+
+test('a process image that is lost stays behind, and the rest goes', options, async (context) => {
+  const fixture = await HelperFixture.own(context);
+  if (!(await dumps(fixture.client))) return context.skip('this host cannot dump processes');
+  const session = await fixture.start();
+  const { turn } = await fixture.exec(session, startCounter);
+  assert.equal(turn.checkpoint?.hasProcesses, true);
+  {
+    using database = new DatabaseSync(join(fixture.stateDirectory, 'store/state.sqlite'));
+    database.prepare('DELETE FROM image').run();
+  }
+  const archive = await exported(fixture.client, { sessionId: session });
+  const { sessionId, processes, notes } = await imported(fixture.client, archive, { processes: true });
+  assert.equal(processes, false);
+  assert.match(notes.join(), new RegExp(`the processes of turn ${turn.id} stay behind: .*not in the store`));
+  const { turns } = (await fixture.watch()).subscription.state.sessions[sessionId] ?? { turns: [] };
+  const { checkpoint } = turns.find((each) => each.id === turn.id) ?? {};
+  assert.deepEqual([checkpoint?.restorable, checkpoint?.hasProcesses], [true, false]);
+  assert.match(checkpoint?.degraded ?? '', /^files only: its process image could not be read/);
 });
 
 test('an export or import ends with its client, and nothing of it stays', options, async (context) => {

@@ -124,7 +124,7 @@ async function checkOffline(cli: Cli): Promise<FsckResult> {
   child.stdout.on('data', (data: Buffer) => (said += data.toString('utf8')));
   await promise;
   const line = said.trim().split('\n').at(-1) ?? '';
-  const reply = offlineReplySchema.safeParse(line === '' ? undefined : JSON.parse(line));
+  const reply = offlineReplySchema.safeParse(documentIn(line));
   if (!reply.success) {
     throw new TurntableError(
       'helperNotRunning',
@@ -135,4 +135,13 @@ async function checkOffline(cli: Cli): Promise<FsckResult> {
   if ('fsck' in reply.data) return reply.data.fsck;
   const { name, message } = reply.data.error;
   throw new TurntableError(name === 'helperRunning' ? 'helperRunning' : 'storeDamaged', message);
+}
+
+/** Undefined when it is none: whatever else a program prints is no answer. */
+function documentIn(line: string): unknown {
+  try {
+    return JSON.parse(line);
+  } catch {
+    return undefined;
+  }
 }

@@ -3,11 +3,9 @@
  * rights of whoever runs this, never by the helper.
  */
 
-import { createReadStream, createWriteStream } from 'node:fs';
-import { mkdir, open, rename, rm } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
-import { once } from 'node:events';
-import type { Writable } from 'node:stream';
+import { createReadStream } from 'node:fs';
+import { mkdir } from 'node:fs/promises';
+import { resolve } from 'node:path';
 import type { Command } from 'commander';
 import { TurntableError } from '../../protocol/errors.ts';
 import type { RootState, SessionState, Turn } from '../../protocol/state.ts';
@@ -20,6 +18,7 @@ import { printable } from '../format/style.ts';
 import { formatDuration, formatSize, plural } from '../format/units.ts';
 import { selectSession, selectTurn } from '../select.ts';
 import { sessionOf, snapshotOf } from '../snapshot.ts';
+import { writeAll, writeFileWhole } from '../whole-file.ts';
 
 interface ExportOptions {
   onlyHead?: boolean;
@@ -202,36 +201,4 @@ function selectCheckpoint(
   const at = reference.lastIndexOf('@');
   const session = selectSession(state, at < 0 ? reference : reference.slice(0, at));
   return { session, turn: selectTurn(session, at < 0 ? 'head' : reference.slice(at + 1)) };
-}
-
-/** Under another name beside it first: the file is there whole or not at all. */
-async function writeFileWhole(
-  path: string,
-  portions: (write: (data: Buffer) => Promise<void>) => Promise<void>,
-): Promise<void> {
-  const unfinished = `${path}.${process.pid}.part`;
-  try {
-    // What it holds is nobody else's business.
-    const output = createWriteStream(unfinished, { flags: 'wx', mode: 0o600, flush: true });
-    await once(output, 'open');
-    await portions((data) => writeAll(output, data));
-    output.end();
-    await once(output, 'close');
-    await rename(unfinished, path);
-    const directory = await open(dirname(path), 'r');
-    await directory.sync().finally(() => directory.close());
-  } catch (error) {
-    await rm(unfinished, { force: true });
-    if (error instanceof TurntableError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new TurntableError('fileNotFound', `${path} cannot be written: ${reason}. Choose another place.`, {
-      cause: error,
-    });
-  }
-}
-
-async function writeAll(output: Writable, data: Buffer): Promise<void> {
-  await new Promise<void>((resolve, reject) =>
-    output.write(data, (error) => (error ? reject(error) : resolve())),
-  );
 }

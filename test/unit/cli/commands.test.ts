@@ -2,6 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { readdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { describe, test } from 'node:test';
@@ -69,8 +70,23 @@ const branch = aSession({
 });
 const world = stateOf([tree, branch]);
 
+/** A helper whose archives are these portions. */
+const exporting = (portions: readonly string[]): Parameters<typeof startFakeHelper>[0] => {
+  let at = 0;
+  return {
+    state: world,
+    handlers: {
+      'session/export': () => Promise.resolve({ exportId: 'x-1', turn: 2, checkpoint: 'c-1' }),
+      'export/read': () =>
+        Promise.resolve({ data: base64(portions[at++] ?? ''), done: at >= portions.length }),
+    },
+  };
+};
+
 const on = (helper: FakeHelper, ...argv: string[]): Promise<CliRun> =>
   runCli([...argv, '--socket', helper.socketPath]);
+
+const needsRoot = process.getuid?.() === 0 ? false : 'the check is a program of root';
 
 /** Each run is a process, and most of its time start-up. */
 const concurrent = { concurrency: 2 };
@@ -132,6 +148,14 @@ describe('turntable without a helper', concurrent, () => {
     );
     assert.match((await runCli(['turns'])).stderr, /on \/run\/turntable\/helper\.sock:/);
   });
+});
+
+test('fsck that gets no answer says so, whatever its program printed', { skip: needsRoot }, async () => {
+  // Printed last of all by every program here.
+  const stray = "--import=data:text/javascript,process.on('exit',()=>console.log('stray'))";
+  const run = await runCli(['fsck', '--state-dir', '/nonexistent/state'], { env: { NODE_OPTIONS: stray } });
+  assert.match(run.stderr, /The check gave no answer/);
+  assert.doesNotMatch(run.stderr, /JSON|token/);
 });
 
 describe('turntable used wrongly', concurrent, () => {
@@ -635,6 +659,29 @@ describe('turntable acts', concurrent, () => {
     assert.equal(late.code, 1);
     assert.match(late.stderr, /Ada denied it already/);
     assert.match((await on(helper, 'deny', 'nothing', '--json')).stdout, /"name":"approvalNotFound"/);
+  });
+
+  test('export writes the file whole, for its owner alone', async () => {
+    await using helper = await startFakeHelper(exporting(['first ', 'second']));
+    const file = join(helper.directory, 'archive');
+    const run = await on(helper, 'export', 's-abcdefgh@2', file);
+    assert.equal(run.code, 0, run.stderr);
+    assert.equal(await readFile(file, 'utf8'), 'first second');
+    assert.equal((await stat(file)).mode & 0o777, 0o600);
+  });
+
+  test('export to a disk that becomes full says so and leaves nothing', async () => {
+    await using helper = await startFakeHelper(
+      exporting(Array.from({ length: 4 }, () => 'x'.repeat(100_000))),
+    );
+    const before = await readdir(helper.directory);
+    const file = join(helper.directory, 'archive');
+    const run = await runCli(['export', 's-abcdefgh@2', file, '--socket', helper.socketPath], {
+      fileBlocks: 300,
+    });
+    assert.equal(run.code, 1);
+    assert.match(run.stderr, /^turntable: .*archive cannot be written: EFBIG.*Choose another place\.\n$/);
+    assert.deepEqual(await readdir(helper.directory), before);
   });
 
   test('down asks the helper to stop and waits until its process is gone', async () => {

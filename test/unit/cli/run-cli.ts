@@ -19,7 +19,12 @@ export interface CliRun {
 
 export async function runCli(
   argv: readonly string[],
-  options: { env?: Record<string, string>; stdin?: string } = {},
+  options: {
+    env?: Record<string, string>;
+    stdin?: string;
+    /** No file becomes larger than so many blocks of 512 bytes: as if the disk were full then. */
+    fileBlocks?: number;
+  } = {},
 ): Promise<CliRun> {
   const {
     TURNTABLE_SOCKET: _socket,
@@ -27,8 +32,13 @@ export async function runCli(
     FORCE_COLOR: _color,
     ...env
   } = process.env;
-  const child = spawn(process.execPath, [main, ...argv], {
-    env: { ...env, NODE_COMPILE_CACHE: compileCache, ...options.env },
+  const limit = options.fileBlocks === undefined ? '' : `ulimit -f ${options.fileBlocks};`;
+  const child = spawn('sh', ['-c', `${limit} exec "$0" "$@"`, process.execPath, main, ...argv], {
+    env: {
+      ...env,
+      ...(limit === '' ? { NODE_COMPILE_CACHE: compileCache } : {}),
+      ...options.env,
+    },
     stdio: 'pipe',
   });
   child.stdin.on('error', () => {});

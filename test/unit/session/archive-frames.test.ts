@@ -7,6 +7,7 @@ import {
   FrameEncoder,
   frameType,
 } from '../../../host-helper/session/archive-frames.ts';
+import { ArchiveOutput } from '../../../host-helper/session/archive-output.ts';
 import { TurntableError } from '../../../host-helper/protocol/errors.ts';
 
 /** A small archive: two frames and an end that names the digest of both. */
@@ -83,4 +84,20 @@ test('objects come back as they were, and a cut one is refused', () => {
     if (length === 36 + 5) continue;
     assert.throws(() => [...decodeObjects(data.subarray(0, length))], { code: 'archiveInvalid' });
   }
+});
+
+test('no frame is written that would not be read', async () => {
+  const encoder = new FrameEncoder();
+  await assert.rejects(encoder.encode(frameType.objects, Buffer.alloc((128 << 20) + 1)), {
+    code: 'archiveTooLarge',
+  });
+  const output = new ArchiveOutput(new AbortController().signal);
+  const sizes = [70_000, 2 << 20, 500_000, 400_000];
+  for (const [at, size] of sizes.entries())
+    await output.take({ hash: `${at}`.padEnd(32, '-'), data: Buffer.alloc(size) });
+  await output.end([]);
+  const frames: number[][] = [];
+  for await (const { type, data } of new FrameDecoder().push((await output.read(8 << 20)).data))
+    if (type === frameType.objects) frames.push([...decodeObjects(data)].map((object) => object.data.length));
+  assert.deepEqual(frames, [[70_000], [2 << 20], [500_000, 400_000]], 'a large object is alone');
 });

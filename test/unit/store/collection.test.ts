@@ -430,3 +430,32 @@ void test('packs that are gone are open nowhere: their place on the disk is free
     assert.deepEqual(held(), []);
   });
 });
+
+void test('an image whose checkpoint is long in the making stays while it is held, and no longer', async (context) => {
+  const directory = mkdtempSync(join(tmpdir(), 'turntable-collection-'));
+  const store = await openStore({
+    directory: join(directory, 'state'),
+    treefsPath: treefsPath() ?? '',
+    logger: silentLogger,
+  });
+  try {
+    context.mock.timers.enable({ apis: ['Date'], now: Date.now() });
+    const keep = async (): Promise<string> => {
+      const staged = await store.images.stage();
+      writeFileSync(join(staged, 'pages-1.img'), randomBytes(20_000));
+      return (await store.images.keep(staged)).image;
+    };
+    const [held, other] = [await keep(), await keep()];
+    const hold = store.images.hold(held);
+    context.mock.timers.setTime(Date.now() + 60 * 60_000);
+    await store.collect();
+    await assert.rejects(store.images.open(other), { code: 'notRestorable' });
+    await (await store.images.open(held)).release();
+    hold[Symbol.dispose]();
+    await store.collect();
+    await assert.rejects(store.images.open(held), { code: 'notRestorable' });
+  } finally {
+    await store.close();
+    rmSync(directory, { recursive: true, force: true });
+  }
+});
