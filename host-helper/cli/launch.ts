@@ -91,10 +91,12 @@ export async function startDetached(
     const deadline = performance.now() + startTimeoutMs;
     while (performance.now() < deadline) {
       if (await answers()) return;
-      const [pid = '', ...said] = (await readFile(output, 'utf8')).split('\n');
+      const [pid = ''] = (await readFile(output, 'utf8')).split('\n');
       if (/^\d+$/.test(pid) && !isAlive(Number(pid))) {
         // It may have given way to another helper that started at the same time.
         if (await answers()) return;
+        // Only now has it said all that it will.
+        const [, ...said] = (await readFile(output, 'utf8')).split('\n');
         throw new TurntableError('helperNotRunning', `The helper ended while it started: ${lastWords(said)}`);
       }
       await sleep(pollIntervalMs);
