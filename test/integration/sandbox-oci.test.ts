@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, lstat, mkdir, readdir, readFile, rm, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
@@ -617,8 +617,13 @@ for (const where of ['freeze', 'dump'] as const) {
       await until(() => words.includes('\n'));
       const left = z.object({ pid: z.int(), tag: z.int() }).parse(JSON.parse(words));
       doomed.kill('SIGKILL');
+      // As a sandbox's root may do at any instant: nothing is mended under the hands of one that runs.
+      const swapped = join(spec.directory, 'layers/rootfs/upper-0/mnt');
+      await rmdir(swapped);
+      await symlink(stage.workspace, swapped);
       const second = await stage.restartedBackend().adopt(spec);
       assert.equal(second.state, 'running');
+      assert.ok((await lstat(swapped)).isSymbolicLink());
       assert.equal(second.supervisorPid, left.pid);
       const adopted = second.children.find((candidate) => candidate.tag === left.tag);
       assert.ok(adopted);
@@ -636,6 +641,7 @@ for (const where of ['freeze', 'dump'] as const) {
       const third = await stage.restartedBackend().adopt(spec);
       assert.equal(third.state, 'stopped');
       await third.start();
+      assert.ok((await lstat(swapped)).isDirectory());
       assert.equal((await sh(third, 'echo again')).output, 'again\n');
       await third.destroy();
     },
