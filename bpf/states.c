@@ -28,6 +28,17 @@
 #define SHARED_BYTES_MAX (4u << 20)
 #define TEXT_BYTES (64u << 10)
 
+/* What one request may cost, whatever a sandbox holds: everybody else waits meanwhile. */
+#define BUDGET_BYTES (64u << 20)
+#define BUDGET_DESCRIPTORS 16384
+#define BUDGET_MAPPINGS 131072
+
+static struct {
+    uint64_t bytes;
+    uint32_t descriptors;
+    uint32_t mappings;
+} budget;
+
 static char text[TEXT_BYTES + 1];
 
 static void mix(uint64_t *hash, const void *data, size_t length) {
@@ -130,25 +141,61 @@ static void mix_queue(int process, int number, bool socket, struct sentry_state 
     close(fd);
 }
 
-/* Memory without a file that others can open, too: what it holds. */
-static void mix_shared(const char *path, off_t start, uint64_t length, struct sentry_state *state) {
-    static char block[65536];
-    int fd = length > SHARED_BYTES_MAX ? -1 : open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0) {
-        state->flags |= SENTRY_STATE_UNCERTAIN;
-        return;
+/* Never waits: a lease on the file would be broken first, a FIFO in its place opened by others. */
+static int open_regular(const char *path) {
+    int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+    struct stat status;
+    if (fd >= 0 && (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))) {
+        close(fd);
+        return -1;
     }
-    for (uint64_t at = 0; at < length;) {
+    return fd;
+}
+
+/* A descriptor's file for reading. A duplicate breaks no lease, but can be read only where the
+ * original can. */
+static int open_descriptor(int process, int number) {
+    char path[64];
+    struct stat status;
+    int fd = (int)syscall(SYS_pidfd_getfd, process, number, 0);
+    if (fd < 0)
+        return -1;
+    int flags = fcntl(fd, F_GETFL);
+    if (!(flags & O_PATH) && (flags & O_ACCMODE) != O_WRONLY && fstat(fd, &status) == 0 &&
+        S_ISREG(status.st_mode))
+        return fd;
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    int readable = open_regular(path);
+    close(fd);
+    return readable;
+}
+
+/* False where this is too much: then it is uncertain. */
+static bool affordable(uint64_t length, struct sentry_state *state) {
+    if (length > SHARED_BYTES_MAX || length > budget.bytes) {
+        state->flags |= SENTRY_STATE_UNCERTAIN;
+        return false;
+    }
+    budget.bytes -= length;
+    return true;
+}
+
+/* Closes `fd`. */
+static void mix_contents(int fd, off_t start, uint64_t length, struct sentry_state *state) {
+    static char block[65536];
+    ssize_t got = fd < 0 ? -1 : 0;
+    for (uint64_t at = 0; fd >= 0 && at < length; at += (uint64_t)got) {
         size_t part = length - at < sizeof(block) ? (size_t)(length - at) : sizeof(block);
-        ssize_t got = pread(fd, block, part, start + (off_t)at);
-        if (got <= 0) {
-            state->flags |= SENTRY_STATE_UNCERTAIN;
+        if ((got = pread(fd, block, part, start + (off_t)at)) <= 0) {
+            got = -1;
             break;
         }
         mix(&state->own, block, (size_t)got);
-        at += (uint64_t)got;
     }
-    close(fd);
+    if (got < 0)
+        state->flags |= SENTRY_STATE_UNCERTAIN;
+    if (fd >= 0)
+        close(fd);
 }
 
 /* Of shared memory without a name only processes that inherited it can write, and those are told
@@ -158,13 +205,25 @@ static bool is_shared_memory(const char *name) {
            starts_with(name, "/dev/shm/");
 }
 
-/* The content of a file without a name is part of whoever holds it. */
-static void mix_deleted(const char *path, uint64_t size, struct sentry_state *state) {
+/* The content of a file without a name is part of whoever holds it. Whether to mix that, too. */
+static bool mix_deleted(const struct stat *status, struct sentry_state *state) {
+    uint64_t size = (uint64_t)status->st_size;
     mix_number(&state->own, size);
-    if (size > SHARED_BYTES_MAX)
+    if (size > SHARED_BYTES_MAX) {
         state->flags |= SENTRY_STATE_DELETED;
-    else
-        mix_shared(path, 0, size, state);
+        return false;
+    }
+    return affordable(size, state);
+}
+
+/* False where the request has cost enough: what is not looked at is uncertain. */
+static bool spend(uint32_t *left, struct sentry_state *state) {
+    if (*left == 0) {
+        state->flags |= SENTRY_STATE_UNCERTAIN;
+        return false;
+    }
+    --*left;
+    return true;
 }
 
 static void mix_descriptor(pid_t pid, int process, const char *number, struct sentry_state *state) {
@@ -179,11 +238,10 @@ static void mix_descriptor(pid_t pid, int process, const char *number, struct se
     mix(&state->files, link, (size_t)length);
     if (S_ISREG(status.st_mode)) {
         mix_number(&state->files, (uint64_t)status.st_size);
-        if (is_shared_memory(link)) {
-            mix_shared(path, 0, (uint64_t)status.st_size, state);
-        } else if (status.st_nlink == 0) {
-            mix_deleted(path, (uint64_t)status.st_size, state);
-        }
+        if (is_shared_memory(link) ? affordable((uint64_t)status.st_size, state)
+                                   : status.st_nlink == 0 && mix_deleted(&status, state))
+            mix_contents(open_descriptor(process, atoi(number)), 0, (uint64_t)status.st_size,
+                         state);
     } else if (S_ISFIFO(status.st_mode) || S_ISSOCK(status.st_mode) || strstr(link, "inotify") ||
                starts_with(link, "/dev/pts/") || starts_with(link, "/dev/ptmx")) {
         mix_queue(process, atoi(number), S_ISSOCK(status.st_mode), state);
@@ -196,9 +254,13 @@ static void mix_descriptors(pid_t pid, struct sentry_state *state) {
     int process = (int)syscall(SYS_pidfd_open, pid, 0);
     snprintf(path, sizeof(path), "/proc/%d/fd", pid);
     DIR *directory = opendir(path);
-    for (struct dirent *entry; directory && (entry = readdir(directory));)
-        if (entry->d_name[0] != '.')
-            mix_descriptor(pid, process, entry->d_name, state);
+    for (struct dirent *entry; directory && (entry = readdir(directory));) {
+        if (entry->d_name[0] == '.')
+            continue;
+        if (!spend(&budget.descriptors, state))
+            break;
+        mix_descriptor(pid, process, entry->d_name, state);
+    }
     if (directory)
         closedir(directory);
     if (process >= 0)
@@ -211,7 +273,7 @@ static void mix_mappings(pid_t pid, struct sentry_state *state) {
     snprintf(path, sizeof(path), "/proc/%d/maps", pid);
     FILE *file = fopen(path, "re");
     last[0] = 0;
-    while (file && fgets(line, sizeof(line), file)) {
+    while (file && fgets(line, sizeof(line), file) && spend(&budget.mappings, state)) {
         unsigned long long start, end;
         struct stat status;
         char rights[8];
@@ -223,7 +285,8 @@ static void mix_mappings(pid_t pid, struct sentry_state *state) {
         name[strcspn(name, "\n")] = 0;
         if (is_shared_memory(name) && rights[3] == 's') {
             snprintf(full, sizeof(full), "/proc/%d/mem", pid);
-            mix_shared(full, (off_t)start, end - start, state);
+            if (affordable(end - start, state))
+                mix_contents(open(full, O_RDONLY | O_CLOEXEC), (off_t)start, end - start, state);
             continue;
         }
         if (strcmp(name, last) == 0)
@@ -233,8 +296,9 @@ static void mix_mappings(pid_t pid, struct sentry_state *state) {
         size_t length = strlen(name);
         if (length > 10 && strcmp(name + length - 10, " (deleted)") == 0) {
             snprintf(full, sizeof(full), "/proc/%d/map_files/%llx-%llx", pid, start, end);
-            if (!starts_with(name, "/dev/zero") && stat(full, &status) == 0)
-                mix_deleted(full, (uint64_t)status.st_size, state);
+            if (!starts_with(name, "/dev/zero") && stat(full, &status) == 0 &&
+                mix_deleted(&status, state))
+                mix_contents(open_regular(full), 0, (uint64_t)status.st_size, state);
             continue;
         }
         snprintf(full, sizeof(full), "/proc/%d/root%s", pid, name);
@@ -257,6 +321,9 @@ static void mix_places(pid_t pid, struct sentry_state *state) {
 void states_send(const uint8_t *pids, uint32_t count, uint32_t request, uint32_t sandbox) {
     static struct sentry_state all[CGROUP_PIDS_MAX];
     struct sentry_states head = {0};
+    budget.bytes = BUDGET_BYTES;
+    budget.descriptors = BUDGET_DESCRIPTORS;
+    budget.mappings = BUDGET_MAPPINGS;
     for (uint32_t i = 0; i < count; i++) {
         struct sentry_state *state = &all[head.count];
         memset(state, 0, sizeof(*state));

@@ -181,6 +181,26 @@ test(
   },
 );
 
+test('states of a leased file are read without breaking the lease', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'lease', join(bench.plain(), 'leased')]);
+  assert.equal(await actor.line(), 'leased');
+  const [state] = await sentry.states(number, [actor.pid]);
+  assert.equal(state?.uncertain, false);
+  assert.equal(await actor.say(''), 'kept');
+});
+
+test('more shared memory than a request may cost is uncertain', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const [few, many] = ['8', '20'].map((count) => sandbox.start([bench.actor, 'mappings', count]));
+  for (const actor of [few, many]) assert.equal(await actor?.line(), 'mapped');
+  const uncertain = async (...pids: number[]) =>
+    (await sentry.states(number, pids)).map((state) => state.uncertain);
+  assert.ok(few && many);
+  assert.deepEqual(await uncertain(few.pid, many.pid, few.pid), [false, true, true]);
+  assert.deepEqual(await uncertain(few.pid), [false], 'what is left begins anew with each request');
+});
+
 test('looking around leaves every root clean', { skip }, async (t) => {
   const one = bench.overlay();
   const plain = bench.plain();

@@ -327,6 +327,33 @@ static void orphan(void) {
     serve();
 }
 
+/* A deleted file whose lease is lost as soon as anybody opens it; says whether it still has it. */
+static void hold_lease(const char *name) {
+    char line[16];
+    int fd = open(name, O_RDWR | O_CREAT, 0600);
+    signal(SIGIO, SIG_IGN);
+    check(fd >= 0 && write(fd, "leased", 6) == 6, name);
+    check(fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && unlink(name) == 0, "lease");
+    printf("leased\n");
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        printf("%s\n", fcntl(fd, F_GETLEASE) == F_WRLCK ? "kept" : "lost");
+        fflush(stdout);
+    }
+}
+
+/* As many as are asked for of the same memory. */
+static void hold_mappings(int count) {
+    const size_t size = 4u << 20;
+    int fd = memfd_create("mapped", MFD_CLOEXEC);
+    check(fd >= 0 && ftruncate(fd, (off_t)size) == 0, "memfd");
+    for (int i = 0; i < count; i++)
+        check(mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED, "mmap");
+    printf("mapped\n");
+    fflush(stdout);
+    pause();
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "change") == 0 && argc == 4) {
@@ -341,6 +368,10 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "guarded-race") == 0 && argc == 5) {
         hand_over(listener(), argv[2]);
         race("/proc/self/exe", argv[3], atoi(argv[4]));
+    } else if (strcmp(what, "lease") == 0 && argc == 3) {
+        hold_lease(argv[2]);
+    } else if (strcmp(what, "mappings") == 0 && argc == 3) {
+        hold_mappings(atoi(argv[2]));
     } else if (strcmp(what, "orphan") == 0) {
         orphan();
     } else {
