@@ -254,6 +254,9 @@ static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
     }
     if (stat.state == 'T')
         live.flags |= SENTRY_LIVE_STOPPED;
+    /* Its name is for people only; that it lives must always be told. */
+    if (!frames_room_for_events())
+        live.program_length = live.argv_length = 0;
     frame_begin(SENTRY_LIVE, request, sandbox);
     frame_put(&live, sizeof(live));
     frame_put(entry->text, live.program_length + live.argv_length);

@@ -145,6 +145,14 @@ test('a ring that is too small loses events, and every one of them is counted', 
   assert.equal((await small.fence(1)).dropped, 0);
 });
 
+test('processes with long names are all listed, however often at once', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const crowd = sandbox.start([bench.actor, 'crowd', '200', 'x'.repeat(4000)]);
+  assert.equal(await crowd.line(), 'up');
+  const fences = await Promise.all(Array.from({ length: 60 }, () => sentry.fence(number, 'now')));
+  for (const { live } of fences) assert.equal(live.length, 201);
+});
+
 test(
   'a fence that does not wait tells of a fresh change again the next time, and then no more',
   { skip },

@@ -342,6 +342,18 @@ static void hold_lease(const char *name) {
     }
 }
 
+/* As many children as are asked for, which keep our arguments. */
+static void crowd(int count) {
+    for (int i = 0; i < count; i++)
+        if (fork() == 0) {
+            for (;;)
+                pause();
+        }
+    printf("up\n");
+    fflush(stdout);
+    pause();
+}
+
 /* As many as are asked for of the same memory. */
 static void hold_mappings(int count) {
     const size_t size = 4u << 20;
@@ -372,6 +384,8 @@ int main(int argc, char **argv) {
         hold_lease(argv[2]);
     } else if (strcmp(what, "mappings") == 0 && argc == 3) {
         hold_mappings(atoi(argv[2]));
+    } else if (strcmp(what, "crowd") == 0 && argc == 4) {
+        crowd(atoi(argv[2]));
     } else if (strcmp(what, "orphan") == 0) {
         orphan();
     } else {
