@@ -209,6 +209,37 @@ test('more shared memory than a request may cost is uncertain', { skip }, async 
   assert.deepEqual(await uncertain(few.pid), [false], 'what is left begins anew with each request');
 });
 
+test(
+  'of many writes through /proc one fence reads a part and says that there was one',
+  { skip },
+  async (t) => {
+    const { number, sandbox } = await watched(t);
+    const script = [
+      'import ctypes, os',
+      'byte = ctypes.create_string_buffer(8)',
+      'print("up", flush=True)',
+      'input()',
+      'for _ in range(40):',
+      '  if os.fork() == 0:',
+      '    os.pwrite(os.open("/proc/self/mem", os.O_RDWR), b"x", ctypes.addressof(byte))',
+      '    os._exit(0)',
+      '  os.wait()',
+      'print("done", flush=True)',
+      'input()',
+    ].join('\n');
+    const writer = sandbox.start(['unshare', '-mpf', '--mount-proc', 'python3', '-c', script]);
+    assert.equal(await writer.line(), 'up');
+    await sentry.fence(number);
+    assert.equal((await sentry.fence(number)).reached, 0);
+    // Of those who are gone, each event is a read of its own.
+    assert.equal(await writer.say('go'), 'done');
+    const counts: number[] = [];
+    do counts.push((await sentry.fence(number)).reached);
+    while (counts.at(-1) !== 0);
+    assert.ok(counts.length > 2, counts.join());
+  },
+);
+
 test('looking around leaves every root clean', { skip }, async (t) => {
   const one = bench.overlay();
   const plain = bench.plain();
