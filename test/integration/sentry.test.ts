@@ -537,6 +537,17 @@ test(
   },
 );
 
+test('processes that do not stop keep the sentry only so long', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const crowd = sandbox.start([bench.actor, 'unstoppable', '30']);
+  assert.equal(await crowd.line(), 'up');
+  const begunMs = performance.now();
+  const unguarded = await sentry.reguard(number);
+  assert.ok(unguarded.length >= 30);
+  // Two rounds of half a second for each of them would be 30 s.
+  assert.ok(performance.now() - begunMs < 10_000);
+});
+
 test('without a sentry guarded execs fail, and a new one guards them again', { skip }, async (t) => {
   const number = nextSandbox++;
   const sandbox = bench.sandbox();

@@ -354,6 +354,20 @@ static void crowd(int count) {
     pause();
 }
 
+/* As many processes as are asked for that no debugger can stop: each waits for a child of vfork. */
+static void unstoppable(int count) {
+    for (int i = 0; i < count; i++)
+        if (fork() == 0) {
+            if (vfork() == 0)
+                for (;;)
+                    pause();
+            _exit(0);
+        }
+    printf("up\n");
+    fflush(stdout);
+    pause();
+}
+
 /* As many as are asked for of the same memory. */
 static void hold_mappings(int count) {
     const size_t size = 4u << 20;
@@ -386,6 +400,8 @@ int main(int argc, char **argv) {
         hold_mappings(atoi(argv[2]));
     } else if (strcmp(what, "crowd") == 0 && argc == 4) {
         crowd(atoi(argv[2]));
+    } else if (strcmp(what, "unstoppable") == 0 && argc == 3) {
+        unstoppable(atoi(argv[2]));
     } else if (strcmp(what, "orphan") == 0) {
         orphan();
     } else {
