@@ -38,6 +38,7 @@ bool frames_receive(frame_handler *handle) {
         if (in_length - at < sizeof(frame) + frame.length)
             break;
         handle(&frame, in + at + sizeof(frame));
+        frames_flush(); /* the next may take long; that it is broken is noticed later */
         at += sizeof(frame) + frame.length;
     }
     memmove(in, in + at, in_length - at);
