@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define SENTRY_VERSION 2
+#define SENTRY_VERSION 3
 #define SENTRY_FRAME_MAX_IN (512 * 1024)
 #define SENTRY_FRAME_MAX_OUT (512 * 1024)
 #define SENTRY_WATCHES_MAX 128
@@ -161,15 +161,12 @@ struct sentry_fence_end {
     uint64_t executed;
     uint64_t forked;
     uint64_t dropped;
-    uint64_t nameless; /* changes of files without a name any more, on the devices of the roots */
-    uint64_t reached;  /* writes into the memory of a process through /proc */
+    uint64_t reached; /* writes into the memory of a process through /proc */
 };
-_Static_assert(sizeof(struct sentry_fence_end) == 48, "wire");
+_Static_assert(sizeof(struct sentry_fence_end) == 40, "wire");
 
-/* It holds a file, too large to be hashed, that has no name any more. */
-#define SENTRY_STATE_DELETED 1
 /* Something of it can be changed by others in a way that these hashes do not show. */
-#define SENTRY_STATE_UNCERTAIN 2
+#define SENTRY_STATE_UNCERTAIN 1
 
 /* What others can change of a process that does not run. */
 struct sentry_state {

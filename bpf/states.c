@@ -205,15 +205,14 @@ static bool is_shared_memory(const char *name) {
            starts_with(name, "/dev/shm/");
 }
 
-/* The content of a file without a name is part of whoever holds it. Whether to mix that, too. */
+/* The content of a file without a name is part of whoever holds it. Whether to mix that, too; of a
+ * large one there are only the times, which every write moves. */
 static bool mix_deleted(const struct stat *status, struct sentry_state *state) {
     uint64_t size = (uint64_t)status->st_size;
     mix_number(&state->own, size);
-    if (size > SHARED_BYTES_MAX) {
-        state->flags |= SENTRY_STATE_DELETED;
-        return false;
-    }
-    return affordable(size, state);
+    mix(&state->own, &status->st_mtim, sizeof(status->st_mtim));
+    mix(&state->own, &status->st_ctim, sizeof(status->st_ctim));
+    return size <= SHARED_BYTES_MAX && affordable(size, state);
 }
 
 /* False where the request has cost enough: what is not looked at is uncertain. */

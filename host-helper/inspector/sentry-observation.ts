@@ -51,7 +51,6 @@ export class ObservationGatherer {
       forkCount: Number(end.forked),
       live: this.#live,
       dropped: Number(end.dropped) + this.#exitsLost,
-      nameless: Number(end.nameless),
       reached: Number(end.reached),
     };
     this.#roots = [];
@@ -104,7 +103,6 @@ export function readStates(payload: Buffer): ProcessState[] {
       startTicks,
       own,
       files,
-      holdsDeleted: (flags & flagBits.stateDeleted) !== 0,
       uncertain: (flags & flagBits.stateUncertain) !== 0,
     };
   });

@@ -52,7 +52,6 @@ const nothingSeen: Observation = {
   forkCount: 0,
   live: [],
   dropped: 0,
-  nameless: 0,
   reached: 0,
 };
 
@@ -526,7 +525,6 @@ export class Checkpointer {
     this.#processes = {
       ...this.#processes,
       meanwhile: {
-        nameless: meanwhile.nameless + observation.nameless,
         reached: meanwhile.reached + observation.reached,
       },
     };
@@ -737,7 +735,7 @@ export class Checkpointer {
 }
 
 /** Nobody did anything to anybody yet. */
-const untouched: Meanwhile = { nameless: 0, reached: 0 };
+const untouched: Meanwhile = { reached: 0 };
 
 const noWork: Work = {
   captured: undefined,

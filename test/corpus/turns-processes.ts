@@ -199,6 +199,21 @@ const own: readonly Scenario[] = [
     ['an event for its inotify', undefined, '$M tell q watch .'],
     ['a file in the watched directory', 'full', 'echo x > seen'],
   ]),
+  life(
+    'reached into',
+    'a large file that it holds and nobody names',
+    [
+      ['start', undefined, '$M serve v; head -c 8M /dev/zero > large; $M tell v open large; rm large'],
+      ['asleep with it', 'nothing', 'true'],
+      [
+        'written to by another',
+        'processes',
+        'p=$(pgrep -x mutate); echo over | dd conv=notrunc status=none of=/proc/$p/fd/$(ls -l /proc/$p/fd | sed -n "s/.* \\([0-9]*\\) -> .*large.*/\\1/p")',
+      ],
+      ['asleep after it', 'nothing', 'true'],
+    ],
+    ['written to by another'],
+  ),
   life('reached into', 'memory that is shared', [
     ['start', undefined, '$M serve h'],
     ['an anonymous shared mapping', 'processes', '$M tell h shared'],

@@ -17,7 +17,6 @@ const quiet: Observation = {
   forkCount: 0,
   live: [],
   dropped: 0,
-  nameless: 0,
   reached: 0,
 };
 
