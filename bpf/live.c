@@ -178,6 +178,17 @@ static void read_status(pid_t pid, struct sentry_live *live) {
     fclose(file);
 }
 
+/* A process lives on without its main thread, which stays a zombie until the last one has ended. A
+ * thread through which it can be read; 0 when it is over. */
+static pid_t living_thread(pid_t pid, const struct stat_line *stat) {
+    pid_t tids[2];
+    if (stat->state != 'Z' && stat->state != 'X')
+        return pid;
+    if (process_threads(pid, tids, 2) < 2)
+        return 0;
+    return tids[0] == pid ? tids[1] : tids[0];
+}
+
 /* Of a real file: not of anonymous shared memory, devices or System V segments, which no tracked
  * root holds. */
 static int has_shared_writable(pid_t pid) {
@@ -212,16 +223,17 @@ struct known {
 
 static struct known known[KNOWN_MAX];
 
-static bool learn(struct known *entry, struct sentry_live *live) {
+static bool learn(struct known *entry, struct sentry_live *live, pid_t through) {
     char path[64], program[PATH_MAX], argv[ARGV_MAX];
     pid_t pid = (pid_t)live->pid;
     read_status(pid, live);
-    if (has_shared_writable(pid))
+    /* A thread may end while it is read, which the main one cannot do unnoticed. */
+    if (through != pid || has_shared_writable(pid))
         live->flags |= SENTRY_LIVE_SHARED_WRITABLE;
-    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    snprintf(path, sizeof(path), "/proc/%d/exe", through);
     ssize_t length = readlink(path, program, sizeof(program));
     live->program_length = length > 0 ? (uint32_t)length : 0;
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", through);
     length = slurp(path, argv, sizeof(argv));
     live->argv_length = length > 0 ? (uint32_t)length : 0;
     free(entry->text);
@@ -239,7 +251,8 @@ static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
     struct known *entry = &known[(uint32_t)pid % KNOWN_MAX];
     struct sentry_live live = {.pid = (uint32_t)pid};
     struct stat_line stat;
-    if (read_stat(pid, &stat) != 0 || stat.state == 'Z' || stat.state == 'X')
+    pid_t through = read_stat(pid, &stat) == 0 ? living_thread(pid, &stat) : 0;
+    if (through == 0)
         return;
     live.parent_pid = (uint32_t)stat.parent;
     live.start_ticks = stat.start;
@@ -249,7 +262,7 @@ static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
         live = entry->live;
         live.parent_pid = (uint32_t)stat.parent;
         live.flags &= ~(uint32_t)SENTRY_LIVE_STOPPED;
-    } else if (!learn(entry, &live)) {
+    } else if (!learn(entry, &live, through)) {
         return;
     }
     if (stat.state == 'T')

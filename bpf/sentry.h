@@ -178,7 +178,8 @@ struct sentry_state {
 };
 _Static_assert(sizeof(struct sentry_state) == 32, "wire");
 
-/* Followed by count times a sentry_state; processes that are gone are left out. */
+/* Followed by count times a sentry_state; processes that are gone are left out, and those whose
+ * main thread is. */
 struct sentry_states {
     uint32_t count;
     uint32_t reserved;

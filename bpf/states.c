@@ -84,7 +84,7 @@ static bool mix_scheduling(pid_t pid, struct sentry_state *state) {
                "%llu %*u %*d %*u %*u "
                "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %*d %llu %llu",
                &kind, &group, &session, &nice, &start, &priority, &policy) != 7 ||
-        kind == 'Z' || kind == 'X')
+        kind == 'Z' || kind == 'X') /* its other threads may live, but nothing of it can be read */
         return false;
     state->start_ticks = start;
     uint64_t facts[] = {kind == 'T' || kind == 't', group, session, nice, priority, policy};

@@ -47,6 +47,9 @@ const own: readonly Scenario[] = [
   life('survivor start', 'ways to outlive a turn', [
     ['daemon', 'processes', '$M serve d1'],
     ['double fork', 'processes', '$M serve d2 double'],
+    ['without its main thread', 'processes', '$M serve d3 headless; sleep 0.05'],
+    ['its memory', 'processes', '$M tell d3 memory 200 x 1'],
+    ['it ends', 'processes', '$M tell d3 quit; sleep 0.05'],
     ['setsid', 'processes', 'setsid sleep 1000 > /dev/null 2>&1 < /dev/null &'],
     ['nohup', 'processes', 'nohup sleep 1000 > /dev/null 2>&1 < /dev/null &'],
     ['background', 'processes', 'sleep 1000 > /dev/null 2>&1 < /dev/null & sleep 0.05'],
