@@ -27,6 +27,7 @@
 /* More shared memory than this is not hashed but called uncertain. */
 #define SHARED_BYTES_MAX (4u << 20)
 #define TEXT_BYTES (64u << 10)
+#define THREADS_MAX 4096
 
 /* What one request may cost, whatever a sandbox holds: everybody else waits meanwhile. */
 #define BUDGET_BYTES (64u << 20)
@@ -72,34 +73,68 @@ static bool read_proc(pid_t pid, const char *name) {
     return length >= 0;
 }
 
-static bool mix_scheduling(pid_t pid, struct sentry_state *state) {
-    unsigned long long group, session, nice, priority, policy, start;
+struct scheduling {
     char kind;
-    if (!read_proc(pid, "stat"))
+    unsigned long long group, session, nice, threads, start, priority, policy;
+};
+
+static bool read_scheduling(pid_t pid, const char *name, struct scheduling *out) {
+    if (!read_proc(pid, name))
         return false;
     char *rest = strrchr(text, ')');
-    if (!rest ||
-        sscanf(rest + 1,
-               " %c %*d %llu %llu %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %llu %*d %*d "
-               "%llu %*u %*d %*u %*u "
-               "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %*d %llu %llu",
-               &kind, &group, &session, &nice, &start, &priority, &policy) != 7 ||
-        kind == 'Z' || kind == 'X') /* its other threads may live, but nothing of it can be read */
+    return rest &&
+           sscanf(rest + 1,
+                  " %c %*d %llu %llu %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %llu %llu %*d "
+                  "%llu %*u %*d %*u %*u "
+                  "%*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*u %*d %*d %llu %llu",
+                  &out->kind, &out->group, &out->session, &out->nice, &out->threads, &out->start,
+                  &out->priority, &out->policy) == 8;
+}
+
+static void mix_line_of_text(const char *start, struct sentry_state *state) {
+    char *line = strstr(text, start);
+    if (line)
+        mix(&state->own, line, strcspn(line, "\n"));
+}
+
+/* Each thread has a priority and pending signals of its own; those of the main one are mixed with
+ * what belongs to all. */
+static void mix_other_threads(pid_t pid, struct sentry_state *state) {
+    static pid_t tids[THREADS_MAX];
+    int count = process_threads(pid, tids, THREADS_MAX);
+    for (int i = 0; i < count; i++) {
+        struct scheduling of = {0};
+        char name[64];
+        if (tids[i] == pid)
+            continue;
+        snprintf(name, sizeof(name), "task/%d/stat", tids[i]);
+        read_scheduling(pid, name, &of);
+        uint64_t facts[] = {(uint64_t)tids[i], of.nice, of.priority, of.policy};
+        mix(&state->own, facts, sizeof(facts));
+        snprintf(name, sizeof(name), "task/%d/status", tids[i]);
+        read_proc(pid, name);
+        mix_line_of_text("SigPnd:", state);
+    }
+}
+
+static bool mix_scheduling(pid_t pid, struct sentry_state *state) {
+    struct scheduling of;
+    if (!read_scheduling(pid, "stat", &of) || of.kind == 'Z' ||
+        of.kind == 'X') /* its other threads may live, but nothing of it can be read */
         return false;
-    state->start_ticks = start;
-    uint64_t facts[] = {kind == 'T' || kind == 't', group, session, nice, priority, policy};
+    state->start_ticks = of.start;
+    uint64_t facts[] = {
+        of.kind == 'T' || of.kind == 't', of.group, of.session, of.nice, of.priority, of.policy};
     mix(&state->own, facts, sizeof(facts));
+    if (of.threads > 1)
+        mix_other_threads(pid, state);
     return true;
 }
 
 static void mix_status(pid_t pid, struct sentry_state *state) {
-    static const char *const lines[] = {"SigPnd:", "ShdPnd:"};
     read_proc(pid, "status");
-    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
-        char *line = strstr(text, lines[i]);
-        if (line)
-            mix(&state->own, line, strcspn(line, "\n"));
-    }
+    mix_line_of_text("SigPnd:", state);
+    mix_line_of_text("ShdPnd:", state);
     read_proc(pid, "limits");
     mix(&state->own, text, strlen(text));
     read_proc(pid, "oom_score_adj");

@@ -137,6 +137,17 @@ static void put_threads(int pid, const char *who) {
         char key[64];
         snprintf(key, sizeof(key), "thread-%s", entry->d_name);
         put(who, key, text);
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, entry->d_name);
+        long nice = 0;
+        char fact[64];
+        char *rest = slurp(path) > 0 ? strrchr(text, ')') : NULL;
+        if (rest)
+            sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld", &nice);
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid, entry->d_name);
+        char *pending = slurp(path) > 0 ? strstr(text, "SigPnd:") : NULL;
+        snprintf(fact, sizeof(fact), "nice %ld %.24s", nice, pending ? pending : "");
+        snprintf(key, sizeof(key), "of-thread-%s", entry->d_name);
+        put(who, key, fact);
     }
     if (tasks)
         closedir(tasks);

@@ -54,6 +54,10 @@ static void on_signal(int number) {
 }
 
 static void *sleeps(void *unused) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     for (;;)
         pause();
     return unused;

@@ -24,6 +24,9 @@ function life(family: string, name: string, rows: readonly Row[], samples: reado
 /** Where to write in a survivor's memory, and its pid: for those that reach into it. */
 const where = (name: string): string => `set -- $($M tell ${name} where)`;
 
+const main = '$(pgrep -o -x mutate)';
+const thread = `$(ls /proc/${main}/task | sort -n | tail -n 1)`;
+
 const own: readonly Scenario[] = [
   life(
     'survivor memory',
@@ -154,6 +157,9 @@ const own: readonly Scenario[] = [
     ['asleep in the renamed', 'nothing', 'ls palace'],
     ['umask', 'processes', '$M tell t umask 077'],
     ['a thread', 'processes', '$M tell t thread'],
+    ['the thread reniced', 'processes', `renice -n 4 -p ${thread} > /dev/null`],
+    ['a signal for it stays pending', 'processes', `$M signal-thread ${main} ${thread} 12`],
+    ['asleep with it', 'nothing', 'true'],
     ['a child', 'processes', '$M tell t fork'],
     ['a child ends', 'processes', 'pkill -n -x mutate; sleep 0.05'],
     ['a signal handler', 'processes', '$M tell t signals'],
