@@ -158,24 +158,22 @@ static uint64_t run_count(pid_t pid) {
     return total;
 }
 
-static void read_status(pid_t pid, struct sentry_live *live) {
+/* Its number in the innermost namespace. */
+static uint32_t inner_pid(pid_t pid) {
     char path[64], line[512];
-    int tracer = 0;
+    uint32_t inner = (uint32_t)pid;
     snprintf(path, sizeof(path), "/proc/%d/status", pid);
     FILE *file = fopen(path, "re");
-    live->sandbox_pid = (uint32_t)pid;
-    if (!file)
-        return;
-    while (fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "TracerPid: %d", &tracer) == 1 && tracer != 0)
-            live->flags |= SENTRY_LIVE_TRACED;
-        if (strncmp(line, "NSpid:", 6) == 0) {
-            char *last = strrchr(line, '\t'); /* the innermost namespace's number */
-            if (last)
-                live->sandbox_pid = (uint32_t)strtoul(last + 1, NULL, 10);
-        }
+    while (file && fgets(line, sizeof(line), file)) {
+        char *last = strrchr(line, '\t');
+        if (strncmp(line, "NSpid:", 6) != 0 || !last)
+            continue;
+        inner = (uint32_t)strtoul(last + 1, NULL, 10);
+        break;
     }
-    fclose(file);
+    if (file)
+        fclose(file);
+    return inner;
 }
 
 /* A process lives on without its main thread, which stays a zombie until the last one has ended. A
@@ -226,7 +224,7 @@ static struct known known[KNOWN_MAX];
 static bool learn(struct known *entry, struct sentry_live *live, pid_t through) {
     char path[64], program[PATH_MAX], argv[ARGV_MAX];
     pid_t pid = (pid_t)live->pid;
-    read_status(pid, live);
+    live->sandbox_pid = inner_pid(pid);
     /* A thread may end while it is read, which the main one cannot do unnoticed. */
     if (through != pid || has_shared_writable(pid))
         live->flags |= SENTRY_LIVE_SHARED_WRITABLE;

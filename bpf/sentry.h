@@ -140,8 +140,7 @@ struct sentry_root {
 _Static_assert(sizeof(struct sentry_root) == 16, "wire");
 
 #define SENTRY_LIVE_SHARED_WRITABLE 1
-#define SENTRY_LIVE_TRACED 2
-#define SENTRY_LIVE_STOPPED 4
+#define SENTRY_LIVE_STOPPED 2
 
 struct sentry_live {
     uint32_t pid;

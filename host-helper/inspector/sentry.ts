@@ -39,7 +39,6 @@ export interface LiveProcess {
   readonly runCount: bigint;
   /** It has a writable shared mapping of a file. */
   readonly sharedWritableMapping: boolean;
-  readonly traced: boolean;
   /** By a signal: it cannot be dumped before it goes on. */
   readonly stopped: boolean;
 }
