@@ -18,16 +18,22 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "frames.h"
 #include "live.h"
 #include "sentry.h"
+#include "shared.h"
 
 /* More shared memory than this is not hashed but called uncertain. */
 #define SHARED_BYTES_MAX (4u << 20)
 #define TEXT_BYTES (64u << 10)
 #define THREADS_MAX 4096
+
+/* As a file, a queue of POSIX messages has always this size. */
+#define MESSAGE_QUEUE_SIZE 80
+#define MESSAGE_QUEUE_MAGIC 0x19800202
 
 /* What one request may cost, whatever a sandbox holds: everybody else waits meanwhile. */
 #define BUDGET_BYTES (64u << 20)
@@ -141,14 +147,17 @@ static void mix_status(pid_t pid, struct sentry_state *state) {
     mix(&state->own, text, strlen(text));
 }
 
-/* Not the numbers of mounts, which say nothing, nor the time that a timer has left. */
+/* Not the numbers of mounts, which say nothing, nor the time that a timer has left, only whether it
+ * runs. */
 static void mix_fdinfo(pid_t pid, const char *number, struct sentry_state *state) {
     char name[64], *rest = NULL;
     snprintf(name, sizeof(name), "fdinfo/%s", number);
     read_proc(pid, name);
     for (char *line = strtok_r(text, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest))
-        if (!starts_with(line, "mnt_id:") && !starts_with(line, "ino:") &&
-            !starts_with(line, "it_value:") && !starts_with(line, "ticks:"))
+        if (starts_with(line, "it_value:"))
+            mix_number(&state->own, strcmp(line, "it_value: (0, 0)") != 0);
+        else if (!starts_with(line, "mnt_id:") && !starts_with(line, "ino:") &&
+                 !starts_with(line, "ticks:"))
             mix(&state->own, line, strlen(line));
 }
 
@@ -233,8 +242,7 @@ static void mix_contents(int fd, off_t start, uint64_t length, struct sentry_sta
         close(fd);
 }
 
-/* Of shared memory without a name only processes that inherited it can write, and those are told
- * apart by whether they ran. */
+/* That others can open by a name. The rest is inherited: see shared.h. */
 static bool is_shared_memory(const char *name) {
     return starts_with(name, "/memfd:") || starts_with(name, "/SYSV") ||
            starts_with(name, "/dev/shm/");
@@ -260,6 +268,13 @@ static bool spend(uint32_t *left, struct sentry_state *state) {
     return true;
 }
 
+/* Of what is queued there nothing can be read without taking it out. */
+static bool is_message_queue(const char *path, const struct stat *status) {
+    struct statfs of;
+    return status->st_size == MESSAGE_QUEUE_SIZE && statfs(path, &of) == 0 &&
+           of.f_type == MESSAGE_QUEUE_MAGIC;
+}
+
 static void mix_descriptor(pid_t pid, int process, const char *number, struct sentry_state *state) {
     char path[64], link[PATH_MAX];
     struct stat status;
@@ -271,6 +286,8 @@ static void mix_descriptor(pid_t pid, int process, const char *number, struct se
     mix(&state->own, number, strlen(number));
     mix(&state->files, link, (size_t)length);
     if (S_ISREG(status.st_mode)) {
+        if (is_message_queue(path, &status))
+            state->flags |= SENTRY_STATE_UNCERTAIN;
         mix_number(&state->files, (uint64_t)status.st_size);
         if (is_shared_memory(link) ? affordable((uint64_t)status.st_size, state)
                                    : status.st_nlink == 0 && mix_deleted(&status, state))
@@ -317,6 +334,8 @@ static void mix_mappings(pid_t pid, struct sentry_state *state) {
             continue;
         char *name = line + at;
         name[strcspn(name, "\n")] = 0;
+        if (rights[3] == 's' && starts_with(name, "/dev/zero"))
+            shared_note(line, state);
         if (is_shared_memory(name) && rights[3] == 's') {
             snprintf(full, sizeof(full), "/proc/%d/mem", pid);
             if (affordable(end - start, state))
@@ -352,12 +371,14 @@ static void mix_places(pid_t pid, struct sentry_state *state) {
     }
 }
 
-void states_send(const uint8_t *pids, uint32_t count, uint32_t request, uint32_t sandbox) {
+void states_send(const uint8_t *pids, uint32_t count, uint32_t request, uint32_t sandbox,
+                 const char *cgroup_path) {
     static struct sentry_state all[CGROUP_PIDS_MAX];
     struct sentry_states head = {0};
     budget.bytes = BUDGET_BYTES;
     budget.descriptors = BUDGET_DESCRIPTORS;
     budget.mappings = BUDGET_MAPPINGS;
+    shared_begin();
     for (uint32_t i = 0; i < count; i++) {
         struct sentry_state *state = &all[head.count];
         memset(state, 0, sizeof(*state));
@@ -371,6 +392,7 @@ void states_send(const uint8_t *pids, uint32_t count, uint32_t request, uint32_t
         mix_places(pid, state);
         head.count++;
     }
+    shared_end(cgroup_path, pids, count);
     frame_begin(SENTRY_STATES_ARE, request, sandbox);
     frame_put(&head, sizeof(head));
     frame_put(all, head.count * sizeof(*all));

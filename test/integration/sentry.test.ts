@@ -198,6 +198,36 @@ test('states of a leased file are read without breaking the lease', { skip }, as
   assert.equal(await actor.say(''), 'kept');
 });
 
+test('a queue of messages is uncertain', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'queue', `/sentry-test-${process.pid}`]);
+  assert.equal(await actor.line(), 'queued');
+  assert.equal((await sentry.states(number, [actor.pid]))[0]?.uncertain, true);
+});
+
+test('memory that is shared with somebody who is not asked about is uncertain', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'share']);
+  const child = Number(await actor.line());
+  const uncertain = async (...pids: number[]) =>
+    (await sentry.states(number, pids)).map((state) => state.uncertain);
+  assert.deepEqual(await uncertain(child), [true]);
+  assert.deepEqual(await uncertain(child, actor.pid), [false, false]);
+});
+
+test('a timer that another arms is a change of whoever holds it', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'arm']);
+  const child = Number(await actor.line());
+  const own = async () => (await sentry.states(number, [child]))[0]?.own;
+  const before = await own();
+  assert.equal(await own(), before);
+  assert.equal(await actor.say(''), 'armed');
+  const after = await own();
+  assert.notEqual(after, before);
+  assert.equal(await own(), after, 'the time that it has left is none');
+});
+
 test('more shared memory than a request may cost is uncertain', { skip }, async (t) => {
   const { number, sandbox } = await watched(t);
   const [few, many] = ['8', '20'].map((count) => sandbox.start([bench.actor, 'mappings', count]));

@@ -9,6 +9,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <mqueue.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -368,6 +370,45 @@ static void unstoppable(int count) {
     pause();
 }
 
+/* Others can put something into it. */
+static void hold_queue(const char *name) {
+    check(mq_open(name, O_RDWR | O_CREAT, 0600, NULL) >= 0 && mq_unlink(name) == 0, "mq_open");
+    printf("queued\n");
+    fflush(stdout);
+    pause();
+}
+
+/* Tells the number of a child that shares a page with us. */
+static void share(void) {
+    check(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED,
+          "mmap");
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    printf("%d\n", child);
+    fflush(stdout);
+    pause();
+}
+
+/* A timer in a child that sleeps; arms it when it is told to. */
+static void arm(void) {
+    char line[16];
+    int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    printf("%d\n", child);
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        struct itimerspec later = {.it_value = {.tv_sec = 1000}};
+        check(timerfd_settime(timer, 0, &later, NULL) == 0, "timerfd");
+        printf("armed\n");
+        fflush(stdout);
+    }
+}
+
 /* As many as are asked for of the same memory. */
 static void hold_mappings(int count) {
     const size_t size = 4u << 20;
@@ -402,6 +443,12 @@ int main(int argc, char **argv) {
         crowd(atoi(argv[2]));
     } else if (strcmp(what, "unstoppable") == 0 && argc == 3) {
         unstoppable(atoi(argv[2]));
+    } else if (strcmp(what, "queue") == 0 && argc == 3) {
+        hold_queue(argv[2]);
+    } else if (strcmp(what, "share") == 0) {
+        share();
+    } else if (strcmp(what, "arm") == 0) {
+        arm();
     } else if (strcmp(what, "orphan") == 0) {
         orphan();
     } else {
