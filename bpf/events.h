@@ -115,7 +115,6 @@ struct root_inodes {
 
 struct device_state {
     __u64 unassigned;
-    __u64 nameless;
 };
 
 #endif

@@ -7,8 +7,10 @@
 
 #include "log.h"
 
-/* Beyond the first bound events are dropped; beyond the second the owner is taken for dead. */
+/* Beyond the first bound events are dropped, beyond the second nobody is asked for; beyond the
+ * third the owner is taken for dead. */
 #define OUT_EVENTS_MAX (8u << 20)
+#define OUT_ASKS_MAX (16u << 20)
 #define OUT_MAX (32u << 20)
 
 static uint8_t in[sizeof(struct sentry_frame) + SENTRY_FRAME_MAX_IN];
@@ -36,6 +38,7 @@ bool frames_receive(frame_handler *handle) {
         if (in_length - at < sizeof(frame) + frame.length)
             break;
         handle(&frame, in + at + sizeof(frame));
+        frames_flush(); /* the next may take long; that it is broken is noticed later */
         at += sizeof(frame) + frame.length;
     }
     memmove(in, in + at, in_length - at);
@@ -88,6 +91,8 @@ void frame_end(void) {
 }
 
 bool frames_room_for_events(void) { return out_end - out_start < OUT_EVENTS_MAX; }
+
+bool frames_room_for_asks(void) { return out_end - out_start < OUT_ASKS_MAX; }
 
 bool frames_flush(void) {
     while (out_start < out_end) {

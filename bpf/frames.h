@@ -23,6 +23,9 @@ void frame_end(void);
 /* False when the owner reads so slowly that events must be dropped (and counted) instead of queued.
  */
 bool frames_room_for_events(void);
+/* False when not even what waits for an answer may be queued. A sandbox decides how much there is
+ * of either: the bound at which the owner is taken for dead must be out of its reach. */
+bool frames_room_for_asks(void);
 /* Writes what stdout takes; false when it is broken. */
 bool frames_flush(void);
 bool frames_pending(void);

@@ -233,7 +233,7 @@ static bool resumed(struct listener *listener, uint64_t id, struct exec_call *ca
 }
 
 static void ask(struct listener *listener, uint64_t id, struct exec_call *call) {
-    for (int i = 0; i < SENTRY_ASKS_MAX; i++) {
+    for (int i = 0; i < SENTRY_ASKS_MAX && frames_room_for_asks(); i++) {
         struct pending *pending = &pendings[i];
         if (pending->used)
             continue;
@@ -246,7 +246,7 @@ static void ask(struct listener *listener, uint64_t id, struct exec_call *call) 
         send_ask(pending);
         return;
     }
-    say("%d execs wait already: refusing another", SENTRY_ASKS_MAX);
+    say("%u execs wait already: refusing another", pending_count);
     respond(listener, id, EAGAIN, 0);
     exec_call_close(call);
 }

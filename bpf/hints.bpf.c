@@ -213,9 +213,7 @@ static __always_inline int changed(struct inode *inode) {
     aliases.top = inode->i_sb->s_root;
     aliases.node = inode->i_dentry.first;
     if (!aliases.node) {
-        if (has_no_name_by_right(inode))
-            __sync_fetch_and_add(&device->nameless, 1);
-        else
+        if (!has_no_name_by_right(inode))
             __sync_fetch_and_add(&device->unassigned, 1);
         return 0;
     }

@@ -158,24 +158,33 @@ static uint64_t run_count(pid_t pid) {
     return total;
 }
 
-static void read_status(pid_t pid, struct sentry_live *live) {
+/* Its number in the innermost namespace. */
+static uint32_t inner_pid(pid_t pid) {
     char path[64], line[512];
-    int tracer = 0;
+    uint32_t inner = (uint32_t)pid;
     snprintf(path, sizeof(path), "/proc/%d/status", pid);
     FILE *file = fopen(path, "re");
-    live->sandbox_pid = (uint32_t)pid;
-    if (!file)
-        return;
-    while (fgets(line, sizeof(line), file)) {
-        if (sscanf(line, "TracerPid: %d", &tracer) == 1 && tracer != 0)
-            live->flags |= SENTRY_LIVE_TRACED;
-        if (strncmp(line, "NSpid:", 6) == 0) {
-            char *last = strrchr(line, '\t'); /* the innermost namespace's number */
-            if (last)
-                live->sandbox_pid = (uint32_t)strtoul(last + 1, NULL, 10);
-        }
+    while (file && fgets(line, sizeof(line), file)) {
+        char *last = strrchr(line, '\t');
+        if (strncmp(line, "NSpid:", 6) != 0 || !last)
+            continue;
+        inner = (uint32_t)strtoul(last + 1, NULL, 10);
+        break;
     }
-    fclose(file);
+    if (file)
+        fclose(file);
+    return inner;
+}
+
+/* A process lives on without its main thread, which stays a zombie until the last one has ended. A
+ * thread through which it can be read; 0 when it is over. */
+static pid_t living_thread(pid_t pid, const struct stat_line *stat) {
+    pid_t tids[2];
+    if (stat->state != 'Z' && stat->state != 'X')
+        return pid;
+    if (process_threads(pid, tids, 2) < 2)
+        return 0;
+    return tids[0] == pid ? tids[1] : tids[0];
 }
 
 /* Of a real file: not of anonymous shared memory, devices or System V segments, which no tracked
@@ -212,16 +221,17 @@ struct known {
 
 static struct known known[KNOWN_MAX];
 
-static bool learn(struct known *entry, struct sentry_live *live) {
+static bool learn(struct known *entry, struct sentry_live *live, pid_t through) {
     char path[64], program[PATH_MAX], argv[ARGV_MAX];
     pid_t pid = (pid_t)live->pid;
-    read_status(pid, live);
-    if (has_shared_writable(pid))
+    live->sandbox_pid = inner_pid(pid);
+    /* A thread may end while it is read, which the main one cannot do unnoticed. */
+    if (through != pid || has_shared_writable(pid))
         live->flags |= SENTRY_LIVE_SHARED_WRITABLE;
-    snprintf(path, sizeof(path), "/proc/%d/exe", pid);
+    snprintf(path, sizeof(path), "/proc/%d/exe", through);
     ssize_t length = readlink(path, program, sizeof(program));
     live->program_length = length > 0 ? (uint32_t)length : 0;
-    snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
+    snprintf(path, sizeof(path), "/proc/%d/cmdline", through);
     length = slurp(path, argv, sizeof(argv));
     live->argv_length = length > 0 ? (uint32_t)length : 0;
     free(entry->text);
@@ -239,7 +249,8 @@ static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
     struct known *entry = &known[(uint32_t)pid % KNOWN_MAX];
     struct sentry_live live = {.pid = (uint32_t)pid};
     struct stat_line stat;
-    if (read_stat(pid, &stat) != 0 || stat.state == 'Z' || stat.state == 'X')
+    pid_t through = read_stat(pid, &stat) == 0 ? living_thread(pid, &stat) : 0;
+    if (through == 0)
         return;
     live.parent_pid = (uint32_t)stat.parent;
     live.start_ticks = stat.start;
@@ -249,11 +260,14 @@ static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
         live = entry->live;
         live.parent_pid = (uint32_t)stat.parent;
         live.flags &= ~(uint32_t)SENTRY_LIVE_STOPPED;
-    } else if (!learn(entry, &live)) {
+    } else if (!learn(entry, &live, through)) {
         return;
     }
     if (stat.state == 'T')
         live.flags |= SENTRY_LIVE_STOPPED;
+    /* Its name is for people only; that it lives must always be told. */
+    if (!frames_room_for_events())
+        live.program_length = live.argv_length = 0;
     frame_begin(SENTRY_LIVE, request, sandbox);
     frame_put(&live, sizeof(live));
     frame_put(entry->text, live.program_length + live.argv_length);

@@ -98,12 +98,13 @@ static void on_fence(const struct sentry_frame *frame, const uint8_t *payload,
     watch_fence(watch, frame->request, fence.flags);
 }
 
-static void on_states(const struct sentry_frame *frame, const uint8_t *payload) {
+static void on_states(const struct sentry_frame *frame, const uint8_t *payload,
+                      const struct watch *watch) {
     uint32_t count = frame->length / (uint32_t)sizeof(uint32_t);
     if (count > CGROUP_PIDS_MAX)
         send_done(frame, -E2BIG, "the processes");
     else
-        states_send(payload, count, frame->request, frame->sandbox);
+        states_send(payload, count, frame->request, frame->sandbox, watch->cgroup_path);
 }
 
 static void on_answer(const struct sentry_frame *frame, const uint8_t *payload) {
@@ -131,7 +132,7 @@ static void on_frame(const struct sentry_frame *frame, const uint8_t *payload) {
     } else if (frame->type == SENTRY_FENCE) {
         on_fence(frame, payload, watch);
     } else if (frame->type == SENTRY_STATES) {
-        on_states(frame, payload);
+        on_states(frame, payload, watch);
     } else if (frame->type == SENTRY_GUARD) {
         on_guard(frame, payload, watch);
     } else if (frame->type == SENTRY_REGUARD) {

@@ -12,6 +12,7 @@
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "guard.h"
@@ -22,6 +23,9 @@
 
 #define ROUNDS_MAX 10
 #define THREADS_MAX 4096
+/* For a whole sandbox. One that does not stop costs half a second, and a sandbox may hold as many
+ * of those as it likes, while everybody else waits. */
+#define PATIENCE_S 4
 
 #if defined(__x86_64__)
 #define NATIVE_ARCH AUDIT_ARCH_X86_64
@@ -82,12 +86,20 @@ static int fetch_listener(struct injection *injection, pid_t pid, int number) {
     return error ? error : fd;
 }
 
+static time_t deadline_s;
+
+static time_t now_s(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec;
+}
+
 /* 0: guarded, now or already; -ESRCH: gone, or (with all_threads) its threads have different
  * filters. */
 static int guard_thread(struct watch *watch, pid_t pid, pid_t tid, bool all_threads) {
     struct injection injection;
     int64_t result;
-    int error = inject_begin(&injection, tid);
+    int error = now_s() > deadline_s ? -ETIMEDOUT : inject_begin(&injection, tid);
     if (error)
         return error;
     int64_t page = inject_call(&injection, SYS_mmap, 0, 4096, PROT_READ | PROT_WRITE,
@@ -155,6 +167,7 @@ int reguard(struct watch *watch, pid_t *failed, int room) {
         return -ENOTSUP;
     if ((error = watch_set_guarded(watch)) != 0)
         return error;
+    deadline_s = now_s() + PATIENCE_S;
     for (int round = 0; round < ROUNDS_MAX && fresh > 0; round++) {
         int count = cgroup_pids(watch->cgroup_path, pids, CGROUP_PIDS_MAX);
         if (count < 0)

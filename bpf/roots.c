@@ -92,7 +92,6 @@ int root_track(struct tracked_root *out, uint32_t root, const char *path) {
         goto no_root;
     root_take(out, 0, &discarded);
     root_take_unassigned(out);
-    root_take_nameless(out);
     return 0;
 no_root:
     release_device(out->device);
@@ -177,12 +176,5 @@ uint64_t root_take_unassigned(struct tracked_root *root) {
     uint64_t now = programs_device_state(root->device)->unassigned;
     uint64_t since = now - root->unassigned_before;
     root->unassigned_before = now;
-    return since;
-}
-
-uint64_t root_take_nameless(struct tracked_root *root) {
-    uint64_t now = programs_device_state(root->device)->nameless;
-    uint64_t since = now - root->nameless_before;
-    root->nameless_before = now;
     return since;
 }

@@ -14,7 +14,6 @@ struct tracked_root {
     uint32_t device;
     struct root_key key;
     uint64_t unassigned_before;
-    uint64_t nameless_before;
 };
 
 struct root_hints {
@@ -39,7 +38,5 @@ int roots_settle(const struct tracked_root *roots, uint32_t count);
 void root_take(struct tracked_root *root, int carry, struct root_hints *out);
 /* Changes since the last call, on the root's device, of which nobody can say below which root. */
 uint64_t root_take_unassigned(struct tracked_root *root);
-/* The same of files that have no name any more. */
-uint64_t root_take_nameless(struct tracked_root *root);
 
 #endif

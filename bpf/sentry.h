@@ -10,7 +10,7 @@
 
 #include <stdint.h>
 
-#define SENTRY_VERSION 2
+#define SENTRY_VERSION 3
 #define SENTRY_FRAME_MAX_IN (512 * 1024)
 #define SENTRY_FRAME_MAX_OUT (512 * 1024)
 #define SENTRY_WATCHES_MAX 128
@@ -140,8 +140,7 @@ struct sentry_root {
 _Static_assert(sizeof(struct sentry_root) == 16, "wire");
 
 #define SENTRY_LIVE_SHARED_WRITABLE 1
-#define SENTRY_LIVE_TRACED 2
-#define SENTRY_LIVE_STOPPED 4
+#define SENTRY_LIVE_STOPPED 2
 
 struct sentry_live {
     uint32_t pid;
@@ -161,15 +160,12 @@ struct sentry_fence_end {
     uint64_t executed;
     uint64_t forked;
     uint64_t dropped;
-    uint64_t nameless; /* changes of files without a name any more, on the devices of the roots */
-    uint64_t reached;  /* writes into the memory of a process through /proc */
+    uint64_t reached; /* writes into the memory of a process through /proc */
 };
-_Static_assert(sizeof(struct sentry_fence_end) == 48, "wire");
+_Static_assert(sizeof(struct sentry_fence_end) == 40, "wire");
 
-/* It holds a file, too large to be hashed, that has no name any more. */
-#define SENTRY_STATE_DELETED 1
 /* Something of it can be changed by others in a way that these hashes do not show. */
-#define SENTRY_STATE_UNCERTAIN 2
+#define SENTRY_STATE_UNCERTAIN 1
 
 /* What others can change of a process that does not run. */
 struct sentry_state {
@@ -181,7 +177,8 @@ struct sentry_state {
 };
 _Static_assert(sizeof(struct sentry_state) == 32, "wire");
 
-/* Followed by count times a sentry_state; processes that are gone are left out. */
+/* Followed by count times a sentry_state; processes that are gone are left out, and those whose
+ * main thread is. */
 struct sentry_states {
     uint32_t count;
     uint32_t reserved;

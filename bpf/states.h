@@ -5,7 +5,9 @@
 
 #include <stdint.h>
 
-/* Answers a STATES request: `pids` are `count` numbers of 32 bits, possibly unaligned. */
-void states_send(const uint8_t *pids, uint32_t count, uint32_t request, uint32_t sandbox);
+/* Answers a STATES request: `pids` are `count` numbers of 32 bits, possibly unaligned, of processes
+ * in the cgroup. */
+void states_send(const uint8_t *pids, uint32_t count, uint32_t request, uint32_t sandbox,
+                 const char *cgroup_path);
 
 #endif

@@ -236,15 +236,12 @@ void watch_fence(struct watch *watch, uint32_t request, uint32_t flags) {
     int carry = !((flags & SENTRY_FENCE_NOW) ? roots_settled(watch->roots, watch->root_count)
                                              : roots_settle(watch->roots, watch->root_count));
     for (uint32_t i = 0; i < watch->root_count; i++) {
-        uint64_t unassigned, nameless;
+        uint64_t unassigned;
         root_take(&watch->roots[i], carry, &hints);
         send_root(watch, request, watch->roots[i].root, &hints);
         unassigned = root_take_unassigned(&watch->roots[i]);
-        nameless = root_take_nameless(&watch->roots[i]);
-        if (first_on_device(watch, i)) {
+        if (first_on_device(watch, i))
             end.unassigned += unassigned;
-            end.nameless += nameless;
-        }
     }
     if (programs_have_lifecycle()) {
         /* Counters first: what they hold has been sent to the ring, or was counted as dropped. */

@@ -29,7 +29,6 @@ export function mergeObservations(earlier: Observation | undefined, later: Obser
     forkCount: earlier.forkCount + later.forkCount,
     live: later.live,
     dropped: earlier.dropped + later.dropped,
-    nameless: earlier.nameless + later.nameless,
     reached: earlier.reached + later.reached,
   };
 }

@@ -18,7 +18,7 @@ export interface ProcessPrint {
 export type Prints = ReadonlyMap<ProcessKey, ProcessPrint>;
 
 /** What happened in the sandbox besides, that may have changed a process which did not run. */
-export type Meanwhile = Pick<Observation, 'nameless' | 'reached'>;
+export type Meanwhile = Pick<Observation, 'reached'>;
 
 const nameChars = 60;
 
@@ -69,11 +69,9 @@ function reached(name: string, now: ProcessState, old: ProcessState, meanwhile: 
   const reasons: string[] = [];
   if (now.own !== old.own)
     reasons.push(
-      `something that others can change of ${name} has changed (signals, descriptors, limits, shared memory)`,
+      `something that others can change of ${name} has changed (signals, descriptors, limits, shared memory, deleted files)`,
     );
   if (now.uncertain) reasons.push(`others may have changed what ${name} shares with them`);
-  if (now.holdsDeleted && meanwhile.nameless > 0)
-    reasons.push(`a deleted file that ${name} holds may have been written to`);
   if (meanwhile.reached > 0) reasons.push(`memory was written through /proc, perhaps that of ${name}`);
   return reasons;
 }

@@ -3,7 +3,7 @@
  * what a frame does belongs to sentry-process.ts.
  */
 
-export const sentryVersion = 2;
+export const sentryVersion = 3;
 export const frameHeaderBytes = 16;
 /** Payload bounds of both directions; a longer one means that the stream is damaged. */
 export const framePayloadMaxBytes = 512 * 1024;
@@ -39,11 +39,9 @@ export const flagBits = {
   rootDirty: 1,
   rootOverflow: 2,
   liveSharedWritable: 1,
-  liveTraced: 2,
-  liveStopped: 4,
+  liveStopped: 2,
   fenceNow: 1,
-  stateDeleted: 1,
-  stateUncertain: 2,
+  stateUncertain: 1,
   askArgvTruncated: 1,
   askScript: 2,
   askArgument: 4,
@@ -115,7 +113,6 @@ export const structs = {
     executed: 'u64',
     forked: 'u64',
     dropped: 'u64',
-    nameless: 'u64',
     reached: 'u64',
   }),
   state: struct({ pid: 'u32', flags: 'u32', startTicks: 'u64', own: 'u64', files: 'u64' }),

@@ -51,7 +51,6 @@ export class ObservationGatherer {
       forkCount: Number(end.forked),
       live: this.#live,
       dropped: Number(end.dropped) + this.#exitsLost,
-      nameless: Number(end.nameless),
       reached: Number(end.reached),
     };
     this.#roots = [];
@@ -88,7 +87,6 @@ function readLive(payload: Buffer): LiveProcess {
     argv: reader.argv(live.argvLength),
     runCount: live.runCount,
     sharedWritableMapping: (live.flags & flagBits.liveSharedWritable) !== 0,
-    traced: (live.flags & flagBits.liveTraced) !== 0,
     stopped: (live.flags & flagBits.liveStopped) !== 0,
   };
 }
@@ -104,7 +102,6 @@ export function readStates(payload: Buffer): ProcessState[] {
       startTicks,
       own,
       files,
-      holdsDeleted: (flags & flagBits.stateDeleted) !== 0,
       uncertain: (flags & flagBits.stateUncertain) !== 0,
     };
   });

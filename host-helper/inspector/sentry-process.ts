@@ -36,6 +36,10 @@ import type {
 
 const readyTimeoutMs = 20_000;
 const closeTimeoutMs = 3_000;
+/** Twice what one request takes at most: a sandbox guarded again that does what it can against it. */
+const silenceMaxMs = 10_000;
+/** For what has come while this process did not get to read. */
+const graceMs = 500;
 
 type Child = ChildProcessByStdio<Writable, Readable, Readable>;
 type ExecKilled = { sandbox: number; pid: number; program: string; reason: string };
@@ -54,6 +58,8 @@ export interface SentryOptions {
   readonly log: Logger;
   /** Of the ring that process events wait in, a power of two; what does not fit is lost and counted. */
   readonly eventRingBytes?: number;
+  /** For tests: how long it may say nothing while it is asked something. */
+  readonly silenceMaxMs?: number;
 }
 
 /** Starts the child and waits until it has tested what works here. @throws TurntableError `sentryFailed` */
@@ -67,7 +73,7 @@ export async function startSentry(options: SentryOptions): Promise<Sentry> {
   const child = spawn(options.binaryPath, ['--state-dir', options.stateDir, ...ring], {
     stdio: ['pipe', 'pipe', 'pipe'],
   });
-  const sentry = new SentryProcess(child, options.log);
+  const sentry = new SentryProcess(child, options.log, options.silenceMaxMs ?? silenceMaxMs);
   try {
     await sentry.ready;
   } catch (error) {
@@ -85,6 +91,7 @@ class SentryProcess implements Sentry {
   readonly ready: Promise<void>;
   readonly #child: Child;
   readonly #log: Logger;
+  readonly #silenceMaxMs: number;
   readonly #splitter = new FrameSplitter();
   readonly #requests = new Map<number, Request>();
   readonly #gatherers = new Map<number, ObservationGatherer>();
@@ -98,10 +105,12 @@ class SentryProcess implements Sentry {
   #nextRequest = 1;
   #death: string | undefined;
   #closing = false;
+  #silence: NodeJS.Timeout | undefined;
 
-  constructor(child: Child, log: Logger) {
+  constructor(child: Child, log: Logger, maxSilenceMs: number) {
     this.#child = child;
     this.#log = log;
+    this.#silenceMaxMs = maxSilenceMs;
     this.ready = new Promise((settle, fail) => {
       const timer = setTimeout(() => fail(new Error('it said nothing')), readyTimeoutMs);
       this.#onReady = {
@@ -231,15 +240,40 @@ class SentryProcess implements Sentry {
       return Promise.reject(failure(what, this.#death ?? 'it was closed'));
     const number = this.#nextRequest++;
     const frame = packFrame(type, number, sandbox, parts);
-    return new Promise((settle, fail) => {
-      this.#requests.set(number, { what, settle: (payload) => settle(read(payload)), fail });
+    return new Promise((resolve, reject) => {
+      this.#requests.set(number, {
+        what,
+        settle: (payload) => {
+          try {
+            resolve(read(payload));
+          } catch (error) {
+            reject(failure(what, messageOf(error)));
+            throw error;
+          }
+        },
+        fail: reject,
+      });
+      if (this.#requests.size === 1) this.#watchSilence();
       this.#write(frame);
     });
+  }
+
+  /** One that is silent serves nobody, and whoever waits for it may hold a frozen sandbox: it has to be replaced. */
+  #watchSilence(): void {
+    clearTimeout(this.#silence);
+    if (this.#requests.size === 0) return;
+    this.#silence = setTimeout(() => {
+      this.#silence = setTimeout(() => {
+        this.#died(`it was silent for ${this.#silenceMaxMs / 1000} s while it was asked something`);
+        this.#child.kill('SIGKILL');
+      }, graceMs);
+    }, this.#silenceMaxMs);
   }
 
   #receive(piece: Buffer): void {
     try {
       for (const frame of this.#splitter.push(piece)) this.#dispatch(frame);
+      this.#watchSilence();
     } catch (error) {
       // A stream that cannot be read cannot be trusted for anything: what it guards must fail closed.
       this.#died(`its frames cannot be read (${messageOf(error)})`);
@@ -313,6 +347,7 @@ class SentryProcess implements Sentry {
     this.#onReady?.fail(new Error(detail));
     for (const request of this.#requests.values()) request.fail(failure(request.what, detail));
     this.#requests.clear();
+    clearTimeout(this.#silence);
     if (!this.#closing) this.#emit(this.#diedListeners, detail);
   }
 }

@@ -39,7 +39,6 @@ export interface LiveProcess {
   readonly runCount: bigint;
   /** It has a writable shared mapping of a file. */
   readonly sharedWritableMapping: boolean;
-  readonly traced: boolean;
   /** By a signal: it cannot be dumped before it goes on. */
   readonly stopped: boolean;
 }
@@ -48,12 +47,10 @@ export interface LiveProcess {
 export interface ProcessState {
   readonly pid: number;
   readonly startTicks: bigint;
-  /** Pending signals, limits, priority, offsets and queues of its descriptors, memory that it shares by name. */
+  /** Pending signals, limits, priority, offsets and queues of its descriptors, memory that it shares by name, files that have none any more. */
   readonly own: bigint;
   /** Names and sizes of the files that it holds: an image of it can be restored only where they are the same. */
   readonly files: bigint;
-  /** It holds a file that has no name any more: the content is part of the process. */
-  readonly holdsDeleted: boolean;
   /** Others may change it in a way that `own` does not show. */
   readonly uncertain: boolean;
 }
@@ -95,8 +92,6 @@ export interface Observation {
   readonly live: readonly LiveProcess[];
   /** Events lost since the fence before: never zero silently. */
   readonly dropped: number;
-  /** Changes of files without a name any more, by anybody on this file system. */
-  readonly nameless: number;
   /** Writes into the memory of a process through /proc, which schedule nobody. */
   readonly reached: number;
 }

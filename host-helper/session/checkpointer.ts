@@ -59,7 +59,6 @@ const nothingSeen: Observation = {
   forkCount: 0,
   live: [],
   dropped: 0,
-  nameless: 0,
   reached: 0,
 };
 
@@ -558,7 +557,6 @@ export class Checkpointer {
     this.#processes = {
       ...this.#processes,
       meanwhile: {
-        nameless: meanwhile.nameless + observation.nameless,
         reached: meanwhile.reached + observation.reached,
       },
     };
@@ -783,7 +781,7 @@ export class Checkpointer {
 }
 
 /** Nobody did anything to anybody yet. */
-const untouched: Meanwhile = { nameless: 0, reached: 0 };
+const untouched: Meanwhile = { reached: 0 };
 
 const noWork: Work = {
   captured: undefined,

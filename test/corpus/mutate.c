@@ -353,6 +353,10 @@ static void op_poke_mem(void) {
     need(pwrite(opened(path, O_RDWR), args[2], strlen(args[2]), (off_t)strtoul(args[1], NULL, 16)),
          "pwrite");
 }
+static void op_signal_thread(void) {
+    need((int)syscall(SYS_tgkill, number(0), number(1), number(2)), "tgkill");
+}
+
 static void op_poke_traced(void) {
     pid_t pid = (pid_t)number(0);
     uint64_t word = 0;
@@ -448,6 +452,7 @@ static const struct {
     {"poke", 3, op_poke},
     {"poke-mem", 3, op_poke_mem},
     {"poke-traced", 3, op_poke_traced},
+    {"signal-thread", 3, op_signal_thread},
     {"fill", 2, op_fill},
     {"seek-theirs", 3, op_seek_theirs},
 };

@@ -137,6 +137,17 @@ static void put_threads(int pid, const char *who) {
         char key[64];
         snprintf(key, sizeof(key), "thread-%s", entry->d_name);
         put(who, key, text);
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, entry->d_name);
+        long nice = 0;
+        char fact[64];
+        char *rest = slurp(path) > 0 ? strrchr(text, ')') : NULL;
+        if (rest)
+            sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld", &nice);
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/status", pid, entry->d_name);
+        char *pending = slurp(path) > 0 ? strstr(text, "SigPnd:") : NULL;
+        snprintf(fact, sizeof(fact), "nice %ld %.24s", nice, pending ? pending : "");
+        snprintf(key, sizeof(key), "of-thread-%s", entry->d_name);
+        put(who, key, fact);
     }
     if (tasks)
         closedir(tasks);
@@ -301,6 +312,32 @@ static void put_object(int pid, const char *who, const char *name) {
     put(who, name, fact);
 }
 
+static char state_of(const char *path) {
+    if (slurp(path) <= 0)
+        return 'X';
+    char *rest = strrchr(text, ')');
+    return rest ? rest[2] : 'X';
+}
+
+/* What can be read of a process whose main thread has ended is read through another; 0: it is over. */
+static int through_whom(int pid) {
+    char path[64 + NAME_MAX];
+    int found = 0;
+    snprintf(path, sizeof(path), "/proc/%d/task", pid);
+    DIR *directory = opendir(path);
+    for (struct dirent *entry; directory && !found && (entry = readdir(directory));) {
+        if (!isdigit((unsigned char)entry->d_name[0]))
+            continue;
+        snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", pid, entry->d_name);
+        char state = state_of(path);
+        if (state != 'Z' && state != 'X')
+            found = atoi(entry->d_name);
+    }
+    if (directory)
+        closedir(directory);
+    return found;
+}
+
 void probe_processes(const char *cgroup) {
     static int pids[PIDS_MAX];
     int count = pids_of(cgroup, pids);
@@ -314,27 +351,29 @@ void probe_processes(const char *cgroup) {
         if (slurp(path) <= 0)
             continue;
         char *rest = strrchr(text, ')');
-        char state = rest ? rest[2] : 'X';
-        if (state == 'Z' || state == 'X')
-            continue;
         long nice = 0;
+        if (!rest)
+            continue;
         sscanf(rest + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u %*u %*d %*d %*d %ld %*d %*d %llu",
                &nice, &start);
         snprintf(who, sizeof(who), "%d:%llu", inner, start);
         char number[32];
         snprintf(number, sizeof(number), "%ld", nice);
+        int pid = through_whom(pids[i]);
+        if (pid == 0)
+            continue;
         put(who, "nice", number);
-        snprintf(path, sizeof(path), "/proc/%d/cmdline", pids[i]);
+        snprintf(path, sizeof(path), "/proc/%d/cmdline", pid);
         ssize_t length = slurp(path);
         printf("P %s cmdline ", who);
         put_escaped(text, length > 0 ? (size_t)length : 0);
         putchar('\n');
-        put_status(pids[i], who);
-        put_threads(pids[i], who);
-        put_memory(pids[i], who);
-        put_descriptors(pids[i], who);
-        put_object(pids[i], who, "cwd");
-        put_object(pids[i], who, "root");
-        put_object(pids[i], who, "exe");
+        put_status(pid, who);
+        put_threads(pid, who);
+        put_memory(pid, who);
+        put_descriptors(pid, who);
+        put_object(pid, who, "cwd");
+        put_object(pid, who, "root");
+        put_object(pid, who, "exe");
     }
 }

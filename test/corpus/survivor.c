@@ -22,6 +22,7 @@
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -53,6 +54,10 @@ static void on_signal(int number) {
 }
 
 static void *sleeps(void *unused) {
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGUSR2);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
     for (;;)
         pause();
     return unused;
@@ -245,11 +250,17 @@ static void serve(int listener) {
     }
 }
 
+static void *serves(void *listener) {
+    serve(*(int *)listener);
+    return NULL;
+}
+
 int survivor_serve(const char *name, int count, char **options) {
     struct sockaddr_un address;
     socklen_t length = address_of(name, &address);
     int listener = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
     bool twice = count > 0 && strcmp(options[0], "double") == 0;
+    bool headless = count > 0 && strcmp(options[0], "headless") == 0;
     need(bind(listener, (void *)&address, length), "bind");
     need(listen(listener, 8), "listen");
     pid_t child = fork();
@@ -268,6 +279,11 @@ int survivor_serve(const char *name, int count, char **options) {
     close(nowhere);
     memory = mmap(NULL, MEMORY_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     memset(memory, 'm', MEMORY_BYTES);
+    if (headless) {
+        pthread_t made;
+        pthread_create(&made, NULL, serves, &listener);
+        syscall(SYS_exit, 0); /* this thread alone */
+    }
     serve(listener);
     return 0;
 }

@@ -24,6 +24,9 @@ function life(family: string, name: string, rows: readonly Row[], samples: reado
 /** Where to write in a survivor's memory, and its pid: for those that reach into it. */
 const where = (name: string): string => `set -- $($M tell ${name} where)`;
 
+const main = '$(pgrep -o -x mutate)';
+const thread = `$(ls /proc/${main}/task | sort -n | tail -n 1)`;
+
 const own: readonly Scenario[] = [
   life(
     'survivor memory',
@@ -47,6 +50,9 @@ const own: readonly Scenario[] = [
   life('survivor start', 'ways to outlive a turn', [
     ['daemon', 'processes', '$M serve d1'],
     ['double fork', 'processes', '$M serve d2 double'],
+    ['without its main thread', 'processes', '$M serve d3 headless; sleep 0.05'],
+    ['its memory', 'processes', '$M tell d3 memory 200 x 1'],
+    ['it ends', 'processes', '$M tell d3 quit; sleep 0.05'],
     ['setsid', 'processes', 'setsid sleep 1000 > /dev/null 2>&1 < /dev/null &'],
     ['nohup', 'processes', 'nohup sleep 1000 > /dev/null 2>&1 < /dev/null &'],
     ['background', 'processes', 'sleep 1000 > /dev/null 2>&1 < /dev/null & sleep 0.05'],
@@ -151,6 +157,9 @@ const own: readonly Scenario[] = [
     ['asleep in the renamed', 'nothing', 'ls palace'],
     ['umask', 'processes', '$M tell t umask 077'],
     ['a thread', 'processes', '$M tell t thread'],
+    ['the thread reniced', 'processes', `renice -n 4 -p ${thread} > /dev/null`],
+    ['a signal for it stays pending', 'processes', `$M signal-thread ${main} ${thread} 12`],
+    ['asleep with it', 'nothing', 'true'],
     ['a child', 'processes', '$M tell t fork'],
     ['a child ends', 'processes', 'pkill -n -x mutate; sleep 0.05'],
     ['a signal handler', 'processes', '$M tell t signals'],
@@ -199,6 +208,21 @@ const own: readonly Scenario[] = [
     ['an event for its inotify', undefined, '$M tell q watch .'],
     ['a file in the watched directory', 'full', 'echo x > seen'],
   ]),
+  life(
+    'reached into',
+    'a large file that it holds and nobody names',
+    [
+      ['start', undefined, '$M serve v; head -c 8M /dev/zero > large; $M tell v open large; rm large'],
+      ['asleep with it', 'nothing', 'true'],
+      [
+        'written to by another',
+        'processes',
+        'p=$(pgrep -x mutate); echo over | dd conv=notrunc status=none of=/proc/$p/fd/$(ls -l /proc/$p/fd | sed -n "s/.* \\([0-9]*\\) -> .*large.*/\\1/p")',
+      ],
+      ['asleep after it', 'nothing', 'true'],
+    ],
+    ['written to by another'],
+  ),
   life('reached into', 'memory that is shared', [
     ['start', undefined, '$M serve h'],
     ['an anonymous shared mapping', 'processes', '$M tell h shared'],

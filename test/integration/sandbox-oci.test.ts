@@ -2,12 +2,14 @@
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { cp, lstat, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { cp, lstat, mkdir, readdir, readFile, rm, rmdir, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
 import { z } from 'zod';
+import { silentLogger, type Logger } from '../../host-helper/log.ts';
 import { ownerOf } from '../../host-helper/sandbox/oci/layout.ts';
+import { waitForCommands } from '../../host-helper/sandbox/oci/left-running.ts';
 import type { Sandbox } from '../../host-helper/sandbox/sandbox.ts';
 import { findCriu, leftovers, missing, setStage, sh, until } from './sandbox-oci-fixture.ts';
 
@@ -617,8 +619,13 @@ for (const where of ['freeze', 'dump'] as const) {
       await until(() => words.includes('\n'));
       const left = z.object({ pid: z.int(), tag: z.int() }).parse(JSON.parse(words));
       doomed.kill('SIGKILL');
+      // As a sandbox's root may do at any instant: nothing is mended under the hands of one that runs.
+      const swapped = join(spec.directory, 'layers/rootfs/upper-0/mnt');
+      await rmdir(swapped);
+      await symlink(stage.workspace, swapped);
       const second = await stage.restartedBackend().adopt(spec);
       assert.equal(second.state, 'running');
+      assert.ok((await lstat(swapped)).isSymbolicLink());
       assert.equal(second.supervisorPid, left.pid);
       const adopted = second.children.find((candidate) => candidate.tag === left.tag);
       assert.ok(adopted);
@@ -636,6 +643,7 @@ for (const where of ['freeze', 'dump'] as const) {
       const third = await stage.restartedBackend().adopt(spec);
       assert.equal(third.state, 'stopped');
       await third.start();
+      assert.ok((await lstat(swapped)).isDirectory());
       assert.equal((await sh(third, 'echo again')).output, 'again\n');
       await third.destroy();
     },
@@ -658,6 +666,31 @@ run('a sandbox whose first process is killed says so and can start again', async
   assert.equal(sandbox.state, 'stopped');
   await sandbox.start();
   assert.equal((await sh(sandbox, 'echo again')).output, 'again\n');
+  await sandbox.destroy();
+});
+
+run('a helper waits for commands that outlived the last one, and for nobody who only says so', async () => {
+  await using stage = await setStage();
+  const { stateDirectory } = stage;
+  const env = { TURNTABLE_HELPER_OF: stateDirectory };
+  const sandbox = await stage.backend.create(stage.spec());
+  await sandbox.start();
+  const impostor = await sandbox.spawn({
+    argv: ['/bin/sleep', '1000'],
+    ...{ cwd: '/', env, terminal: undefined, stdin: undefined },
+  });
+  const orphan = (command: string): number =>
+    Number(execFileSync('/bin/sh', ['-c', `${command} > /dev/null 2>&1 & echo $!`], { env }));
+  const stranger = orphan('exec setpriv --reuid=65534 --clear-groups sleep 1000');
+  const command = orphan('sleep 0.5');
+  const warnings: string[] = [];
+  const logger: Logger = { ...silentLogger, warn: (message) => warnings.push(message) };
+  await waitForCommands(stateDirectory, logger);
+  process.kill(stranger);
+  assert.deepEqual(warnings, []);
+  // A zombie has no arguments.
+  assert.equal(await readFile(`/proc/${command}/cmdline`, 'utf8').catch(() => ''), '');
+  impostor.kill('SIGKILL');
   await sandbox.destroy();
 });
 

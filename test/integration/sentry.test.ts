@@ -145,6 +145,14 @@ test('a ring that is too small loses events, and every one of them is counted', 
   assert.equal((await small.fence(1)).dropped, 0);
 });
 
+test('processes with long names are all listed, however often at once', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const crowd = sandbox.start([bench.actor, 'crowd', '200', 'x'.repeat(4000)]);
+  assert.equal(await crowd.line(), 'up');
+  const fences = await Promise.all(Array.from({ length: 60 }, () => sentry.fence(number, 'now')));
+  for (const { live } of fences) assert.equal(live.length, 201);
+});
+
 test(
   'a fence that does not wait tells of a fresh change again the next time, and then no more',
   { skip },
@@ -178,6 +186,87 @@ test(
     assert.notEqual(after?.own, before.own);
     assert.equal(after?.files, before.files);
     assert.deepEqual(await sentry.states(number, [4_000_000]), []);
+  },
+);
+
+test('states of a leased file are read without breaking the lease', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'lease', join(bench.plain(), 'leased')]);
+  assert.equal(await actor.line(), 'leased');
+  const [state] = await sentry.states(number, [actor.pid]);
+  assert.equal(state?.uncertain, false);
+  assert.equal(await actor.say(''), 'kept');
+});
+
+test('a queue of messages is uncertain', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'queue', `/sentry-test-${process.pid}`]);
+  assert.equal(await actor.line(), 'queued');
+  assert.equal((await sentry.states(number, [actor.pid]))[0]?.uncertain, true);
+});
+
+test('memory that is shared with somebody who is not asked about is uncertain', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'share']);
+  const child = Number(await actor.line());
+  const uncertain = async (...pids: number[]) =>
+    (await sentry.states(number, pids)).map((state) => state.uncertain);
+  assert.deepEqual(await uncertain(child), [true]);
+  assert.deepEqual(await uncertain(child, actor.pid), [false, false]);
+});
+
+test('a timer that another arms is a change of whoever holds it', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const actor = sandbox.start([bench.actor, 'arm']);
+  const child = Number(await actor.line());
+  const own = async () => (await sentry.states(number, [child]))[0]?.own;
+  const before = await own();
+  assert.equal(await own(), before);
+  assert.equal(await actor.say(''), 'armed');
+  const after = await own();
+  assert.notEqual(after, before);
+  assert.equal(await own(), after, 'the time that it has left is none');
+});
+
+test('more shared memory than a request may cost is uncertain', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const [few, many] = ['8', '20'].map((count) => sandbox.start([bench.actor, 'mappings', count]));
+  for (const actor of [few, many]) assert.equal(await actor?.line(), 'mapped');
+  const uncertain = async (...pids: number[]) =>
+    (await sentry.states(number, pids)).map((state) => state.uncertain);
+  assert.ok(few && many);
+  assert.deepEqual(await uncertain(few.pid, many.pid, few.pid), [false, true, true]);
+  assert.deepEqual(await uncertain(few.pid), [false], 'what is left begins anew with each request');
+});
+
+test(
+  'of many writes through /proc one fence reads a part and says that there was one',
+  { skip },
+  async (t) => {
+    const { number, sandbox } = await watched(t);
+    const script = [
+      'import ctypes, os',
+      'byte = ctypes.create_string_buffer(8)',
+      'print("up", flush=True)',
+      'input()',
+      'for _ in range(40):',
+      '  if os.fork() == 0:',
+      '    os.pwrite(os.open("/proc/self/mem", os.O_RDWR), b"x", ctypes.addressof(byte))',
+      '    os._exit(0)',
+      '  os.wait()',
+      'print("done", flush=True)',
+      'input()',
+    ].join('\n');
+    const writer = sandbox.start(['unshare', '-mpf', '--mount-proc', 'python3', '-c', script]);
+    assert.equal(await writer.line(), 'up');
+    await sentry.fence(number);
+    assert.equal((await sentry.fence(number)).reached, 0);
+    // Of those who are gone, each event is a read of its own.
+    assert.equal(await writer.say('go'), 'done');
+    const counts: number[] = [];
+    do counts.push((await sentry.fence(number)).reached);
+    while (counts.at(-1) !== 0);
+    assert.ok(counts.length > 2, counts.join());
   },
 );
 
@@ -477,6 +566,17 @@ test(
     assert.equal(asks.length, 4);
   },
 );
+
+test('processes that do not stop keep the sentry only so long', { skip }, async (t) => {
+  const { number, sandbox } = await watched(t);
+  const crowd = sandbox.start([bench.actor, 'unstoppable', '30']);
+  assert.equal(await crowd.line(), 'up');
+  const begunMs = performance.now();
+  const unguarded = await sentry.reguard(number);
+  assert.ok(unguarded.length >= 30);
+  // Two rounds of half a second for each of them would be 30 s.
+  assert.ok(performance.now() - begunMs < 10_000);
+});
 
 test('without a sentry guarded execs fail, and a new one guards them again', { skip }, async (t) => {
   const number = nextSandbox++;

@@ -101,8 +101,9 @@ export class OciSandbox implements Sandbox {
     await releaseDumpGate(layout.dumpGate);
     await makeDumpGate(layout.dumpGate);
     const sandbox = new OciSandbox(context, record);
+    // One that exists may be running, with its hands in there; before `prepare`, which makes it one that exists.
+    if (existing === undefined) await ensureRootfs(sandbox.#rootfs, context.supervisorPath);
     await sandbox.#mounts.prepare();
-    await ensureRootfs(sandbox.#rootfs, context.supervisorPath, existing === undefined);
     await writeRecord(layout.record, sandbox.#record);
     sandbox.#everStarted = existing !== undefined;
     return sandbox;
@@ -143,7 +144,6 @@ export class OciSandbox implements Sandbox {
   async start(): Promise<void> {
     await this.#exclusive(async () => {
       this.#mustNotRun();
-      await ensureRootfs(this.#rootfs, this.#context.supervisorPath, true);
       const { runc, layout } = this.#context;
       await this.#launch(undefined, async () =>
         runc.run(this.id, layout.bundle, layout.pidFile, layout.runcLog),
@@ -300,10 +300,12 @@ export class OciSandbox implements Sandbox {
 
   /** Everything a run and a restore have in common. Undone when a step fails. */
   async #launch(masksOfImage: readonly Mask[] | undefined, begin: () => Promise<void>): Promise<void> {
-    const { layout, spec, runc, logger } = this.#context;
+    const { layout, spec, runc, logger, supervisorPath } = this.#context;
     try {
       // A sandbox that was made just now has nothing to be removed.
       if (this.#everStarted) await this.#removeProcesses('keep');
+      // A restore finds the tree of its checkpoint, with the supervisor that was dumped.
+      if (!masksOfImage) await ensureRootfs(this.#rootfs, supervisorPath);
       await mkdir(layout.work, { recursive: true, mode: 0o700 });
       for (const path of [
         ...this.#mounts.roots.map((root) => root.path),

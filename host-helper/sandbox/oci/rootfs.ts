@@ -2,23 +2,19 @@
  * The plain root file system of a sandbox: links for a merged /usr, empty mount points, its own /tmp and /run, and the supervisor.
  * Everything else is mounted over it. What runs in the sandbox is root there and may have put a link in the place of any of these;
  * followed here, on the host, it would lead anywhere. So nothing is followed: what is not ours is moved aside. Call only while the
- * sandbox is down.
+ * sandbox is down: one that runs could swap what was looked at for something else.
  */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
+import { copyFile, lstat, mkdir, open, readlink, rename, rm, stat, symlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { supervisorDirectory, supervisorProgram } from './layout.ts';
 
 const links = ['bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 const mountPoints = ['proc', 'sys', 'dev', 'usr', 'etc', 'var', 'opt', 'srv', 'mnt', 'media'];
 
-/** Makes what is missing. With `withSupervisor` the program is the current one; a restore must find the one that was dumped. */
-export async function ensureRootfs(
-  rootfs: string,
-  supervisorPath: string,
-  withSupervisor: boolean,
-): Promise<void> {
+/** Makes what is missing, and makes the supervisor the current one. */
+export async function ensureRootfs(rootfs: string, supervisorPath: string): Promise<void> {
   await mkdir(rootfs, { recursive: true, mode: 0o755 });
   for (const name of links) await copyLink(name, rootfs);
   for (const name of [...mountPoints, 'home']) await ensureDirectory(join(rootfs, name), 0o755);
@@ -27,8 +23,7 @@ export async function ensureRootfs(
   await ensureDirectory(join(rootfs, 'run'), 0o755);
   await ensureDirectory(join(rootfs, 'run/lock'), 0o1777);
   await ensureDirectory(join(rootfs, supervisorDirectory), 0o755);
-  const program = join(rootfs, supervisorProgram);
-  if (withSupervisor || !(await exists(program))) await installProgram(supervisorPath, program);
+  await installProgram(supervisorPath, join(rootfs, supervisorProgram));
 }
 
 /** A mount point at any depth; directories that exist stay as they are. */
@@ -56,7 +51,17 @@ async function ensureDirectory(path: string, mode: number): Promise<void> {
   if ((await lstat(path).catch(() => undefined))?.isDirectory()) return;
   await moveAside(path);
   await mkdir(path);
-  await chmod(path, mode);
+  await setMode(path, constants.O_DIRECTORY, mode);
+}
+
+/** Of the thing itself, as the umask would not have it; never of what a link in its place names. */
+async function setMode(path: string, kind: number, mode: number): Promise<void> {
+  const handle = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | kind);
+  try {
+    await handle.chmod(mode);
+  } finally {
+    await handle.close();
+  }
 }
 
 /** Beside and over: a program that runs must not be written into. */
@@ -66,7 +71,7 @@ async function installProgram(source: string, target: string): Promise<void> {
   const fresh = `${target}.new`;
   await rm(fresh, { recursive: true, force: true });
   await copyFile(source, fresh, constants.COPYFILE_EXCL);
-  await chmod(fresh, 0o755);
+  await setMode(fresh, constants.O_NONBLOCK, 0o755);
   if (present?.isDirectory()) await moveAside(target);
   await rename(fresh, target);
 }

@@ -9,6 +9,7 @@
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <mqueue.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stddef.h>
@@ -22,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/timerfd.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <sys/xattr.h>
@@ -327,6 +329,98 @@ static void orphan(void) {
     serve();
 }
 
+/* A deleted file whose lease is lost as soon as anybody opens it; says whether it still has it. */
+static void hold_lease(const char *name) {
+    char line[16];
+    int fd = open(name, O_RDWR | O_CREAT, 0600);
+    signal(SIGIO, SIG_IGN);
+    check(fd >= 0 && write(fd, "leased", 6) == 6, name);
+    check(fcntl(fd, F_SETLEASE, F_WRLCK) == 0 && unlink(name) == 0, "lease");
+    printf("leased\n");
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        printf("%s\n", fcntl(fd, F_GETLEASE) == F_WRLCK ? "kept" : "lost");
+        fflush(stdout);
+    }
+}
+
+/* As many children as are asked for, which keep our arguments. */
+static void crowd(int count) {
+    for (int i = 0; i < count; i++)
+        if (fork() == 0) {
+            for (;;)
+                pause();
+        }
+    printf("up\n");
+    fflush(stdout);
+    pause();
+}
+
+/* As many processes as are asked for that no debugger can stop: each waits for a child of vfork. */
+static void unstoppable(int count) {
+    for (int i = 0; i < count; i++)
+        if (fork() == 0) {
+            if (vfork() == 0)
+                for (;;)
+                    pause();
+            _exit(0);
+        }
+    printf("up\n");
+    fflush(stdout);
+    pause();
+}
+
+/* Others can put something into it. */
+static void hold_queue(const char *name) {
+    check(mq_open(name, O_RDWR | O_CREAT, 0600, NULL) >= 0 && mq_unlink(name) == 0, "mq_open");
+    printf("queued\n");
+    fflush(stdout);
+    pause();
+}
+
+/* Tells the number of a child that shares a page with us. */
+static void share(void) {
+    check(mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0) != MAP_FAILED,
+          "mmap");
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    printf("%d\n", child);
+    fflush(stdout);
+    pause();
+}
+
+/* A timer in a child that sleeps; arms it when it is told to. */
+static void arm(void) {
+    char line[16];
+    int timer = timerfd_create(CLOCK_MONOTONIC, 0);
+    pid_t child = fork();
+    if (child == 0)
+        for (;;)
+            pause();
+    printf("%d\n", child);
+    fflush(stdout);
+    while (fgets(line, sizeof(line), stdin)) {
+        struct itimerspec later = {.it_value = {.tv_sec = 1000}};
+        check(timerfd_settime(timer, 0, &later, NULL) == 0, "timerfd");
+        printf("armed\n");
+        fflush(stdout);
+    }
+}
+
+/* As many as are asked for of the same memory. */
+static void hold_mappings(int count) {
+    const size_t size = 4u << 20;
+    int fd = memfd_create("mapped", MFD_CLOEXEC);
+    check(fd >= 0 && ftruncate(fd, (off_t)size) == 0, "memfd");
+    for (int i = 0; i < count; i++)
+        check(mmap(NULL, size, PROT_READ, MAP_SHARED, fd, 0) != MAP_FAILED, "mmap");
+    printf("mapped\n");
+    fflush(stdout);
+    pause();
+}
+
 int main(int argc, char **argv) {
     const char *what = argc > 1 ? argv[1] : "";
     if (strcmp(what, "change") == 0 && argc == 4) {
@@ -341,6 +435,20 @@ int main(int argc, char **argv) {
     } else if (strcmp(what, "guarded-race") == 0 && argc == 5) {
         hand_over(listener(), argv[2]);
         race("/proc/self/exe", argv[3], atoi(argv[4]));
+    } else if (strcmp(what, "lease") == 0 && argc == 3) {
+        hold_lease(argv[2]);
+    } else if (strcmp(what, "mappings") == 0 && argc == 3) {
+        hold_mappings(atoi(argv[2]));
+    } else if (strcmp(what, "crowd") == 0 && argc == 4) {
+        crowd(atoi(argv[2]));
+    } else if (strcmp(what, "unstoppable") == 0 && argc == 3) {
+        unstoppable(atoi(argv[2]));
+    } else if (strcmp(what, "queue") == 0 && argc == 3) {
+        hold_queue(argv[2]);
+    } else if (strcmp(what, "share") == 0) {
+        share();
+    } else if (strcmp(what, "arm") == 0) {
+        arm();
     } else if (strcmp(what, "orphan") == 0) {
         orphan();
     } else {

@@ -17,7 +17,6 @@ const quiet: Observation = {
   forkCount: 0,
   live: [],
   dropped: 0,
-  nameless: 0,
   reached: 0,
 };
 
@@ -31,7 +30,6 @@ function live(pid: number, overrides: Partial<LiveProcess> = {}): LiveProcess {
     argv: ['node', 'server.mjs'],
     runCount: 10n,
     sharedWritableMapping: false,
-    traced: false,
     stopped: false,
     ...overrides,
   };

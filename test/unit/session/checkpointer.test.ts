@@ -35,7 +35,6 @@ function observed(dirty: readonly string[], dropped = 0, live: readonly LiveProc
     executedCount: 0,
     exits: [],
     forkCount: 0,
-    nameless: 0,
     reached: 0,
     live,
     dropped,

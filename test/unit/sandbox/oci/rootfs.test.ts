@@ -29,12 +29,12 @@ function places(context: TestContext): { rootfs: string; host: string; superviso
 
 test('a link that a sandbox put in the place of a directory is not followed on the host', async (context) => {
   const { rootfs, host, supervisor } = places(context);
-  await ensureRootfs(rootfs, supervisor, true);
+  await ensureRootfs(rootfs, supervisor);
   for (const name of ['run', 'home', 'tmp']) {
     renameSync(join(rootfs, name), join(rootfs, `${name}.old`));
     symlinkSync(host, join(rootfs, name));
   }
-  await ensureRootfs(rootfs, supervisor, true);
+  await ensureRootfs(rootfs, supervisor);
   await ensureMountPoint(rootfs, '/home/somebody/project');
   assert.deepEqual(readdirSync(host), [], 'nothing was made outside');
   assert.ok(lstatSync(join(rootfs, 'home/somebody/project')).isDirectory());
@@ -47,7 +47,7 @@ test('a link that a sandbox put in the place of a directory is not followed on t
 
 test('the supervisor is not written through a link that waits in its place', async (context) => {
   const { rootfs, host, supervisor } = places(context);
-  await ensureRootfs(rootfs, supervisor, true);
+  await ensureRootfs(rootfs, supervisor);
   const directory = join(rootfs, 'run/turntable');
   const victim = join(host, 'victim');
   writeFileSync(victim, 'untouched and longer');
@@ -56,7 +56,7 @@ test('the supervisor is not written through a link that waits in its place', asy
     symlinkSync(victim, join(directory, name));
     symlinkSync(victim, join(directory, `${name}.new`));
   }
-  await ensureRootfs(rootfs, supervisor, true);
+  await ensureRootfs(rootfs, supervisor);
   assert.equal(lstatSync(victim).size, 'untouched and longer'.length);
   assert.deepEqual(
     readdirSync(directory).map((name) => lstatSync(join(directory, name)).isFile()),
