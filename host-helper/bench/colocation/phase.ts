@@ -2,10 +2,11 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectHelper } from '../../cli/connect.ts';
+import { removeRunDirectory } from '../../demo/run-directory.ts';
 import { createSampleRepository } from '../../demo/sample-repository.ts';
 import { startScriptedModel, type ScriptedModel } from '../../demo/scripted-model.ts';
 import { exitCodeOf } from '../../demo/exit-code.ts';
@@ -27,6 +28,8 @@ export interface PhaseOptions {
 export interface SandboxSeen {
   /** From one request to the next, by how many calls the first knew of; the model's wait is in it. */
   readonly turnMs: readonly number[];
+  /** How old the turn after those was when the window ended. */
+  readonly openMs: number;
   readonly waitMs: readonly number[];
   /** Turns of the agent that are closed, without the one before its first request. */
   readonly turns: readonly Turn[];
@@ -54,7 +57,8 @@ export async function runPhase(options: PhaseOptions): Promise<PhaseSeen> {
       join(import.meta.dirname, 'replay-helper.ts'),
       join(directory, 'state'),
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...options.env } },
+    // In a group of its own: Ctrl-C in the terminal is for the benchmark, which takes it down in order.
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...options.env }, detached: true },
   );
   const ended = exitCodeOf(child);
   try {
@@ -71,7 +75,7 @@ export async function runPhase(options: PhaseOptions): Promise<PhaseSeen> {
   } finally {
     child.kill('SIGTERM');
     await ended;
-    await rm(directory, { recursive: true, force: true });
+    await removeRunDirectory(directory);
   }
 }
 
@@ -156,9 +160,16 @@ async function startModel(work: ReturnType<typeof workOf>, go: Promise<void>): P
 }
 
 /** The first request stood at the gate: it counts from the start of the window. */
-function turnTimes(requestsMs: readonly number[], startMs: number, endMs: number): { turnMs: number[] } {
+function turnTimes(
+  requestsMs: readonly number[],
+  startMs: number,
+  endMs: number,
+): Pick<SandboxSeen, 'turnMs' | 'openMs'> {
   const at = [startMs, ...requestsMs.slice(1).filter((each) => each <= endMs)];
-  return { turnMs: at.slice(1).map((each, index) => each - (at[index] ?? each)) };
+  return {
+    turnMs: at.slice(1).map((each, index) => each - (at[index] ?? each)),
+    openMs: endMs - (at.at(-1) ?? endMs),
+  };
 }
 
 async function processorTimes(): Promise<{ busy: number; all: number }> {
