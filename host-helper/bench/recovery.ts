@@ -4,11 +4,12 @@
  * brought back. The same runs tell the traffic. Alone: `node host-helper/bench/recovery.ts [--quick] [--json] [--family X] [--task Y]`.
  */
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { SessionState, Turn } from '../protocol/state.ts';
 import type { CheckpointPolicy } from '../session/checkpoint-policy.ts';
+import { measureAlone } from './alone.ts';
 import { killAndRestore, type KillRun, type KillStyle } from './kill-run.ts';
 import { PolicyHelpers, startUnder } from './policy-helpers.ts';
 import { seeded } from './random.ts';
@@ -43,7 +44,8 @@ export interface RecoveryOptions {
   readonly directory: string;
   readonly quick: boolean;
   readonly say: (line: string) => void;
-  readonly family?: Family;
+  /** Throws when there is none of that name. */
+  readonly family?: string;
   /** Only tasks whose name contains this. */
   readonly task?: string;
   readonly seed?: string;
@@ -56,6 +58,7 @@ export interface PolicyRecovery {
   /** Of the runs that were killed: how many were brought back and came to their end. */
   readonly killed: number;
   readonly finished: number;
+  /** Of the turns that came back; a turn without a checkpoint took no time. */
   readonly restoreMs: readonly number[];
 }
 
@@ -111,6 +114,10 @@ export async function measureRecovery(options: RecoveryOptions): Promise<Recover
   const directory = join(options.directory, 'recovery');
   await mkdir(directory, { recursive: true });
   const chosen = chosenTasks(options, plan);
+  if (chosen.length === 0)
+    throw new Error(
+      `No task of ${options.family ?? 'any family'} has “${options.task ?? ''}” in its name. Families: ${families.join(', ')}.`,
+    );
   const found = new Findings();
   await using helpers = new PolicyHelpers(directory);
   for (const [at, task] of chosen.entries()) {
@@ -210,7 +217,7 @@ async function restoreTurns(request: RestoreTurns): Promise<void> {
     const expected = faultFree.get(callsAtEnd(session, turn) ?? -1);
     if (!expected) continue;
     if (turn.checkpoint?.restorable !== true) {
-      found.restored(name, task, turn, [turn.checkpoint?.reason ?? 'no checkpoint'], 0);
+      found.restored(name, task, turn, [turn.checkpoint?.reason ?? 'no checkpoint'], undefined);
       continue;
     }
     const branch = await helper.client.request('branch', {
@@ -282,11 +289,11 @@ class Findings {
     task: WorkloadTask,
     turn: Turn,
     differ: readonly string[],
-    tookMs: number,
+    tookMs: number | undefined,
   ): void {
     const counts = this.#counts[name];
     counts.restored += 1;
-    counts.restoreMs.push(Math.round(tookMs));
+    if (tookMs !== undefined) counts.restoreMs.push(Math.round(tookMs));
     if (differ.length === 0) counts.equal += 1;
     else if (name === 'ours')
       this.failures.push(`${task.name}, turn ${turn.id} (${turn.label}): ${differ.slice(0, 4).join('; ')}`);
@@ -330,19 +337,13 @@ if (import.meta.main) {
       seed: { type: 'string' },
     },
   });
-  const family = families.find((each) => each === values.family);
-  const directory = await mkdtemp('/var/tmp/turntable-recovery-');
-  try {
-    const result = await measureRecovery({
-      directory,
-      quick: values.quick,
-      say: (line) => process.stderr.write(`${line}\n`),
+  const { family, task, seed } = values;
+  await measureAlone('recovery', values.json, (directory, say) =>
+    measureRecovery({
+      ...{ directory, quick: values.quick, say },
       ...(family === undefined ? {} : { family }),
-      ...(values.task === undefined ? {} : { task: values.task }),
-      ...(values.seed === undefined ? {} : { seed: values.seed }),
-    });
-    process.stdout.write(JSON.stringify(result, undefined, values.json ? undefined : 2) + '\n');
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+      ...(task === undefined ? {} : { task }),
+      ...(seed === undefined ? {} : { seed }),
+    }),
+  );
 }
