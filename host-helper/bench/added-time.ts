@@ -121,8 +121,7 @@ async function timedRun(
 function exposedAtRealWaits(task: WorkloadTask, turns: readonly Turn[]): number[] {
   const wait = thinkTimes(task.name, 1);
   return turns.map(({ checkpoint }, at) => {
-    const tookMs = (checkpoint?.inspectMs ?? 0) + (checkpoint?.filesMs ?? 0) + (checkpoint?.processesMs ?? 0);
-    return Math.max(0, tookMs - wait(at + 1));
+    return Math.max(0, (checkpoint?.closeMs ?? 0) - wait(at + 1));
   });
 }
 

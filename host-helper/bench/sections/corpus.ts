@@ -31,12 +31,21 @@ export const corpus: Section = {
       tables: [
         {
           title: 'Inspector on the labelled corpus',
-          head: ['turns', 'false negatives', 'nothing-turns', 'recognised (share)', 'decision p50 ms', 'p95 ms'],
+          head: [
+            'turns',
+            'false negatives',
+            'nothing-turns',
+            'recognised (share)',
+            'decision p50 ms',
+            'p95 ms',
+          ],
           rows: [[turns, falseNegatives, nothingTurns, nothingRecognised, decisionMs.p50, decisionMs.p95]],
           ...(families ? { note: `families: ${families.map(({ family }) => family).join(', ')}` } : {}),
         },
       ],
-      ...(quick ? { leftOut: `all but ${turns} turns, about a fifth of the corpus, of every family some` } : {}),
+      ...(quick
+        ? { leftOut: `all but ${turns} turns, about a fifth of the corpus, of every family some` }
+        : {}),
     };
   },
 };

@@ -17,7 +17,7 @@ export const sample: Section = {
       tables: [
         {
           title: `Sample session (rewind ${measured.rewindMs} ms, branch ${measured.branchMs} ms, ${measured.withProcesses ? 'processes included' : 'files only'})`,
-          head: ['turn', 'what', 'class', 'bytes', 'held ms', 'decided in ms'],
+          head: ['turn', 'what', 'class', 'bytes', 'held ms', 'decided in ms', 'closed in ms'],
           rows: measured.turns.map((turn) => [
             turn.turn,
             turn.label.slice(0, 40),
@@ -25,9 +25,11 @@ export const sample: Section = {
             turn.bytes,
             turn.heldMs,
             turn.inspectMs,
+            turn.closeMs,
           ]),
         },
       ],
+      ...(quick ? { leftOut: 'two of three runs' } : {}),
     };
   },
 };
