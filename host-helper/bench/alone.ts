@@ -9,13 +9,13 @@ import { stopSignal, untilAborted } from './interruption.ts';
 export async function measureAlone(
   name: string,
   json: boolean,
-  measure: (directory: string, say: (line: string) => void) => Promise<unknown>,
+  measure: (directory: string, say: (line: string) => void, signal: AbortSignal) => Promise<unknown>,
 ): Promise<void> {
   const signal = stopSignal();
   const say = (line: string): void => void process.stderr.write(`${line}\n`);
   const directory = await mkdtemp(`/var/tmp/turntable-${name}-`);
   try {
-    const result = await untilAborted(measure(directory, say), signal, directory, say);
+    const result = await untilAborted(measure(directory, say, signal), signal, directory, say);
     process.stdout.write(JSON.stringify(result, undefined, json ? undefined : 2) + '\n');
   } catch (error) {
     say(error instanceof Error ? error.message : String(error));

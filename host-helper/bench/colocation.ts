@@ -24,6 +24,8 @@ export interface ColocationOptions {
   readonly timeScale: number;
   /** How long the sandboxes work in each of the three phases. Default: five mean waits, three where there are few sandboxes. */
   readonly windowMs?: number;
+  /** Nothing more is begun once it is aborted. */
+  readonly signal: AbortSignal;
   readonly say: (line: string) => void;
 }
 
@@ -85,6 +87,7 @@ export async function measureColocation(options: ColocationOptions): Promise<Col
     env: Readonly<Record<string, string>>,
     forMs = windowMs,
   ): Promise<PhaseSeen> => {
+    options.signal.throwIfAborted();
     say(`${sandboxes} sandboxes (${realAgents} with pi) for ${(forMs / 1000).toFixed(1)} s, ${name} …`);
     return runPhase({
       directory,
@@ -187,14 +190,14 @@ if (import.meta.main) {
       json: { type: 'boolean', default: false },
     },
   });
-  await measureAlone('colocation', values.json, (directory, say) =>
+  await measureAlone('colocation', values.json, (directory, say, signal) =>
     measureColocation({
       directory,
       sandboxes: Number(values.sandboxes ?? (values.quick ? 8 : 32)),
       ...(values.real === undefined ? {} : { realAgents: Number(values.real) }),
       timeScale: Number(values.scale ?? (values.quick ? 0.1 : 0.5)),
       ...(values.seconds === undefined ? {} : { windowMs: 1000 * Number(values.seconds) }),
-      say,
+      ...{ signal, say },
     }),
   );
 }

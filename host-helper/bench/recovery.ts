@@ -43,6 +43,8 @@ export interface RecoveryOptions {
   /** A directory for everything that is made; below it nothing is left running. */
   readonly directory: string;
   readonly quick: boolean;
+  /** Nothing more is begun once it is aborted. */
+  readonly signal: AbortSignal;
   readonly say: (line: string) => void;
   /** Throws when there is none of that name. */
   readonly family?: string;
@@ -109,7 +111,7 @@ const quick: Plan = {
 };
 
 export async function measureRecovery(options: RecoveryOptions): Promise<Recovery> {
-  const { say, seed = 'turntable' } = options;
+  const { signal, say, seed = 'turntable' } = options;
   const plan = options.quick ? quick : full;
   const directory = join(options.directory, 'recovery');
   await mkdir(directory, { recursive: true });
@@ -125,21 +127,28 @@ export async function measureRecovery(options: RecoveryOptions): Promise<Recover
       .slice(0, families.indexOf(task.family))
       .reduce((sum, family) => sum + chosen.filter((each) => each.family === family).length, 0);
     const inFamily = at - place;
+    signal.throwIfAborted();
     say(`${task.name} (${at + 1} of ${chosen.length}) …`);
     const workspace = await makeWorkspace(task, join(directory, 'work'));
     const faultFree = await recordFaultFree(helpers, task, workspace);
     for (const name of policyNames) {
+      signal.throwIfAborted();
       await restoreTurns({ helpers, name, task, workspace, faultFree, turns: plan.turns[name], seed, found });
       const { tasks, styles } = plan.kills[name];
       if (inFamily >= tasks) continue;
       for (const style of styles) {
+        signal.throwIfAborted();
         const run = await killOnce({ helpers, name, task, workspace, faultFree, style, seed, directory });
         found.killed(name, run);
       }
     }
   }
   say('added time, in pairs …');
-  const time = await measureAddedTime({ helpers, directory, tasks: chosen, quick: options.quick });
+  const time = await measureAddedTime({
+    ...{ helpers, directory, tasks: chosen, quick: options.quick },
+    signal,
+  });
+  signal.throwIfAborted();
   say('growth with the length of a session …');
   const sessionLength = await measureSessionLength({ helpers, directory, quick: options.quick });
   const counts = found.counts();
@@ -338,9 +347,9 @@ if (import.meta.main) {
     },
   });
   const { family, task, seed } = values;
-  await measureAlone('recovery', values.json, (directory, say) =>
+  await measureAlone('recovery', values.json, (directory, say, signal) =>
     measureRecovery({
-      ...{ directory, quick: values.quick, say },
+      ...{ directory, quick: values.quick, signal, say },
       ...(family === undefined ? {} : { family }),
       ...(task === undefined ? {} : { task }),
       ...(seed === undefined ? {} : { seed }),

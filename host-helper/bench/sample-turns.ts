@@ -32,6 +32,7 @@ export async function measureSampleTurns(
   helper: HelperProcess,
   directory: string,
   runs: number,
+  signal: AbortSignal,
 ): Promise<SampleTurns> {
   const { client } = helper;
   const watched = await watchState(client);
@@ -51,6 +52,7 @@ export async function measureSampleTurns(
   const branches: number[] = [];
   let withProcesses = false;
   for (let run = 0; run < runs; run += 1) {
+    signal.throwIfAborted();
     const workspace = join(directory, `sample-${run}`);
     await mkdir(workspace);
     await createSampleRepository(workspace);

@@ -93,6 +93,10 @@ async function replay(
   client: Client,
 ): Promise<PhaseSeen> {
   const go = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<never>();
+  client.onClose(() => gone.reject(new Error(`The helper went: see ${directory}/state/helper.log.`)));
+  // When it goes at the end nobody waits for that.
+  gone.promise.catch(() => {});
   const models: Model[] = [];
   const sessions: string[] = [];
   const works = Array.from({ length: options.sandboxes }, (_, index) => workOf(index, options.timeScale));
@@ -112,13 +116,14 @@ async function replay(
         }),
       );
     }
-    await Promise.race([Promise.all(models.map(({ here }) => here)), failing(startTimeoutMs)]);
+    const all = Promise.all(models.map(({ here }) => here));
+    await Promise.race([all, failing(startTimeoutMs), gone.promise]);
     // What starting cost is over; what the phases are compared by begins here.
     await client.request('engine/stats', {});
     const before = await processorTimes();
     const startMs = performance.now();
     go.resolve();
-    await sleep(options.windowMs);
+    await Promise.race([sleep(options.windowMs, undefined, { ref: false }), gone.promise]);
     const endMs = performance.now();
     const after = await processorTimes();
     const engine = await client.request('engine/stats', {});

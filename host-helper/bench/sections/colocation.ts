@@ -6,12 +6,12 @@ import type { Section } from '../section.ts';
 export const colocation: Section = {
   name: 'colocation',
   text: 'many sandboxes replaying together',
-  async run({ directory, quick, say }) {
+  async run({ directory, quick, signal, say }) {
     const { measureColocation } = await import('../colocation.ts');
     // Model waits are shortened: a median of 10 s would take an hour, and the more they are, the harder it gets.
     const measured = await measureColocation({
       ...{ directory, sandboxes: quick ? 8 : 32, timeScale: quick ? 0.1 : 0.5 },
-      say,
+      ...{ signal, say },
     });
     const { sandboxes, addedRatio, addedRatioUnscaled, holdBackP95Ms, timeScale } = measured;
     return {

@@ -19,9 +19,9 @@ const policyNames = {
 export const recovery: Section = {
   name: 'recovery',
   text: 'workloads: what comes back, what it costs',
-  async run({ directory, quick, say }) {
+  async run({ directory, quick, signal, say }) {
     const { measureRecovery } = await import('../recovery.ts');
-    const measured = await measureRecovery({ directory, quick, say });
+    const measured = await measureRecovery({ directory, quick, signal, say });
     const { traffic, time, sessionLength, counts, failures } = measured;
     return {
       // A share of nothing is undefined, and no figure.

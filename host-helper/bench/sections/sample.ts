@@ -8,9 +8,9 @@ import type { Section } from '../section.ts';
 export const sample: Section = {
   name: 'sample',
   text: 'the sample session, turn by turn',
-  async run({ directory, quick }) {
+  async run({ directory, quick, signal }) {
     await using helper = await HelperProcess.up(join(directory, 'state'));
-    const measured = await measureSampleTurns(helper, directory, quick ? 1 : 3);
+    const measured = await measureSampleTurns(helper, directory, quick ? 1 : 3, signal);
     return {
       figures: {},
       details: measured,
