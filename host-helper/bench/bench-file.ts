@@ -20,7 +20,11 @@ export class BenchFile {
   }
 
   /** A whole run starts bench.json anew; some sections are added to one that is comparable, and go elsewhere when it is not. */
-  static async for(result: BenchResult, whole: boolean): Promise<BenchFile> {
+  static async for(
+    result: BenchResult,
+    { whole, out }: { readonly whole: boolean; readonly out: string | undefined },
+  ): Promise<BenchFile> {
+    if (out !== undefined) return new BenchFile(out, undefined);
     if (whole) return new BenchFile(resultPath, undefined);
     const text = await readFile(resultPath, 'utf8').catch(() => undefined);
     if (text === undefined) return new BenchFile(resultPath, undefined);

@@ -22,6 +22,7 @@ const usage = `npm run bench -- [options]
   --quick            within five minutes: fewer rounds, smaller workloads, the same figures
   --only NAME,…      some sections: ${sections.map((section) => section.name).join(', ')};
                      added to a bench.json of the same commit, machine and --quick, else into bench.only.json
+  --out FILE         write the result there, whatever was chosen
   --json             also print the result as one last line of JSON
   --chart            measure nothing: draw media/bench-*.svg and the README's table from a complete bench.json
 `;
@@ -30,6 +31,7 @@ const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
+    out: { type: 'string' },
     json: { type: 'boolean', default: false },
     chart: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
@@ -87,7 +89,7 @@ async function measure(chosenSections: readonly Section[]): Promise<number> {
     sections: [],
     details: {},
   };
-  const file = await BenchFile.for(result, values.only === undefined);
+  const file = await BenchFile.for(result, { whole: values.only === undefined, out: values.out });
   for (const section of chosenSections) {
     if (signal.aborted) break;
     say(`\n── ${section.name}: ${section.text}`);
