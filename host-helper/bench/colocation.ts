@@ -75,7 +75,7 @@ export interface Colocation {
 }
 
 const meanWaitMs = 18_000;
-/** Of a window: what comes first finds cold caches, and must not be what the others are measured by. */
+/** Of the window and of the sandboxes: what comes first finds cold caches, and must not be what the others are measured by. */
 const warmUpShare = 0.25;
 
 export async function measureColocation(options: ColocationOptions): Promise<Colocation> {
@@ -85,21 +85,22 @@ export async function measureColocation(options: ColocationOptions): Promise<Col
   const phase = async (
     name: string,
     env: Readonly<Record<string, string>>,
-    forMs = windowMs,
+    share = 1,
   ): Promise<PhaseSeen> => {
+    const [many, real] = [Math.ceil(share * sandboxes), Math.ceil(share * realAgents)];
     options.signal.throwIfAborted();
-    say(`${sandboxes} sandboxes (${realAgents} with pi) for ${(forMs / 1000).toFixed(1)} s, ${name} …`);
+    say(`${many} sandboxes (${real} with pi) for ${((share * windowMs) / 1000).toFixed(1)} s, ${name} …`);
     return runPhase({
       directory,
       name: name.replaceAll(' ', '-'),
       env,
-      sandboxes,
-      realAgents,
+      sandboxes: many,
+      realAgents: real,
       timeScale,
-      windowMs: forMs,
+      windowMs: share * windowMs,
     });
   };
-  await phase('to warm up', { TURNTABLE_ENGINE: 'on' }, warmUpShare * windowMs);
+  await phase('to warm up', { TURNTABLE_ENGINE: 'on' }, warmUpShare);
   const without = await phase('without checkpoints', { [checkpointVariable]: 'off' });
   const on = judge(await phase('with the engine', { TURNTABLE_ENGINE: 'on' }), without, timeScale);
   const off = judge(await phase('without the engine', { TURNTABLE_ENGINE: 'off' }), without, timeScale);

@@ -76,6 +76,7 @@ export const colocationSchema = z.object({
   addedRatio: figure,
   holdBackP95: figure,
   timeScale: figure,
+  turnsCompared: figure,
   addedRatioUnscaled: figure,
 });
 

@@ -112,7 +112,7 @@ export function mainFigures(figures: PartialFigures): MainFigure[] {
       aim: '',
     },
     colocation && {
-      text: `Time added with ${colocation.sandboxes} sandboxes at once, the model’s waits at ${colocation.timeScale} of real ones; reckoned for real waits`,
+      text: `Time added with ${colocation.sandboxes} sandboxes at once (${colocation.turnsCompared} turns), the model’s waits at ${colocation.timeScale} of real ones; reckoned for real waits`,
       value: `${percentAdded(colocation.addedRatio)}; ${percentAdded(colocation.addedRatioUnscaled)}`,
       aim: '≤ 1 %',
     },

@@ -36,6 +36,7 @@ test('a complete run has every promised figure under its promised name', () => {
     'colocation.holdBackP95',
     'colocation.sandboxes',
     'colocation.timeScale',
+    'colocation.turnsCompared',
     'files.afterChanged.0.files',
     'files.afterChanged.0.ms',
     'files.afterChanged.1.files',
