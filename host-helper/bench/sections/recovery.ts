@@ -47,7 +47,7 @@ export const recovery: Section = {
       ],
       ...(quick
         ? {
-            leftOut: `most tasks and turns (${measured.sampled}), and the kills of all policies but Turntable’s`,
+            leftOut: 'most tasks and turns, most kills of Turntable’s runs, and all of the other policies’',
           }
         : {}),
     };
