@@ -10,13 +10,12 @@ const lockName = 'helper.lock';
 
 /** Returns what could not be taken down, in words. */
 export async function endHelpersBelow(directory: string): Promise<string[]> {
-  const troubles: string[] = [];
-  for (const stateDirectory of await stateDirectories(directory, maximumDepth)) {
-    // Of a helper that has gone already, `down` says so and that is fine.
-    const { code, stderr } = await turntable(['down', '--state-dir', stateDirectory]);
-    if (code !== 0) troubles.push(stderr.trim());
-  }
-  return troubles;
+  const directories = await stateDirectories(directory, maximumDepth);
+  // Of a helper that has gone already, `down` says so and that is fine.
+  const results = await Promise.all(
+    directories.map((stateDirectory) => turntable(['down', '--state-dir', stateDirectory])),
+  );
+  return results.filter(({ code }) => code !== 0).map(({ stderr }) => stderr.trim());
 }
 
 async function stateDirectories(directory: string, depth: number): Promise<string[]> {

@@ -38,6 +38,7 @@ export async function measureAddedTime(options: {
   readonly directory: string;
   readonly tasks: readonly WorkloadTask[];
   readonly quick: boolean;
+  readonly signal: AbortSignal;
 }): Promise<AddedTime> {
   const thinkScale = options.quick ? 0.02 : 0.05;
   const tasks = options.quick ? options.tasks : options.tasks.filter((_, at) => at % 2 === 0);
@@ -50,6 +51,7 @@ export async function measureAddedTime(options: {
     const times = { off: 0, on: 0 };
     // Which of the two goes first alternates: the second finds warmer caches.
     for (const side of at % 2 === 0 ? (['off', 'on'] as const) : (['on', 'off'] as const)) {
+      options.signal.throwIfAborted();
       const timed = await timedRun(
         options.helpers,
         side === 'on' ? 'effects' : 'off',
@@ -121,8 +123,7 @@ async function timedRun(
 function exposedAtRealWaits(task: WorkloadTask, turns: readonly Turn[]): number[] {
   const wait = thinkTimes(task.name, 1);
   return turns.map(({ checkpoint }, at) => {
-    const tookMs = (checkpoint?.inspectMs ?? 0) + (checkpoint?.filesMs ?? 0) + (checkpoint?.processesMs ?? 0);
-    return Math.max(0, tookMs - wait(at + 1));
+    return Math.max(0, (checkpoint?.closeMs ?? 0) - wait(at + 1));
   });
 }
 

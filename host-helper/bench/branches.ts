@@ -5,12 +5,12 @@
  *   node host-helper/bench/branches.ts [--count N] [--json]
  */
 
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { statfs } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, statfs, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { HelperProcess } from '../demo/helper-process.ts';
 import type { Client } from '../protocol/client.ts';
+import { measureAlone } from './alone.ts';
 import { median, rounded } from './statistics.ts';
 
 export interface BranchRow {
@@ -176,14 +176,8 @@ if (import.meta.main) {
   const { values } = parseArgs({
     options: { count: { type: 'string', default: '32' }, json: { type: 'boolean', default: false } },
   });
-  const directory = await mkdtemp('/var/tmp/turntable-branches-');
-  try {
+  await measureAlone('branches', values.json, async (directory, say) => {
     await using helper = await HelperProcess.up(join(directory, 'state'));
-    const cost = await measureBranches(helper, directory, Number(values.count), (line) =>
-      process.stderr.write(`${line}\n`),
-    );
-    process.stdout.write(`${JSON.stringify(cost, undefined, values.json ? undefined : 2)}\n`);
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+    return await measureBranches(helper, directory, Number(values.count), say);
+  });
 }

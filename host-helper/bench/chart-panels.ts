@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { formatSize } from '../cli/format/units.ts';
 import type { PartialFigures } from './result.ts';
-import { addedShare, ms, percent, percentAdded } from './summary.ts';
+import { ms, percent, percentAdded } from './summary.ts';
 
 export interface Bar {
   readonly label: string;
@@ -12,6 +12,8 @@ export interface Bar {
   readonly shown: string;
   /** Turntable's, or of what stands beside it. */
   readonly ours: boolean;
+  /** What is aimed at; a mark across the bar. */
+  readonly aim?: number;
 }
 
 export interface Panel {
@@ -21,8 +23,6 @@ export interface Panel {
   readonly bars: readonly Bar[];
   /** Length of the longest possible bar; the largest value when absent. */
   readonly most?: number;
-  /** What is aimed at. */
-  readonly aim?: { readonly value: number };
 }
 
 export interface ChartData extends PartialFigures {
@@ -30,7 +30,7 @@ export interface ChartData extends PartialFigures {
 }
 
 /** What the chart takes from the details, where it is there. */
-const recoveryDetails = z.looseObject({ skipRate: z.number() });
+const recoveryDetails = z.looseObject({ traffic: z.looseObject({ skipRate: z.number() }) });
 const peersDetails = z.looseObject({
   peers: z.array(z.looseObject({ name: z.string(), turnMs: z.number(), bytes: z.number() })),
 });
@@ -69,15 +69,11 @@ function recoveryPanel({ recovery }: PartialFigures): Panel | undefined {
 
 function sharesPanel({ inspector, traffic, details }: ChartData): Panel | undefined {
   const bars: Bar[] = [];
-  const skipped = recoveryDetails.safeParse(details?.['recovery']).data?.skipRate;
+  const skipped = recoveryDetails.safeParse(details?.['recovery']).data?.traffic.skipRate;
   if (skipped !== undefined)
     bars.push({ label: 'turns skipped', value: skipped, shown: percent(skipped), ours: true });
-  if (
-    inspector?.nothingRecognised !== undefined &&
-    inspector.nothingTurns !== undefined &&
-    inspector.nothingTurns > 0
-  ) {
-    const value = inspector.nothingRecognised / inspector.nothingTurns;
+  if (inspector?.nothingRecognised !== undefined && inspector.nothingTurns) {
+    const value = inspector.nothingRecognised;
     bars.push({ label: 'nothing-turns seen', value, shown: percent(value), ours: true });
   }
   if (traffic) {
@@ -123,15 +119,14 @@ function filesPanel({ files }: PartialFigures): Panel | undefined {
 function overheadPanel({ inspector }: PartialFigures): Panel | undefined {
   const overhead = inspector?.overhead;
   if (!overhead) return undefined;
-  const bar = (label: string, ratio: number): Bar => ({
-    ...{ label, value: Math.max(0, ratio - 1), ours: true },
-    shown: percentAdded(ratio),
+  const bar = (label: string, ratio: number, aim = 0.02): Bar => ({
+    ...{ label, value: Math.max(0, ratio - 1), ours: true, aim },
+    shown: percentAdded(ratio - 1),
   });
   return {
     title: 'What watching costs',
-    subtitle: 'CPU time added to the same work; the line is 2 %',
+    subtitle: 'CPU time that BPF adds to the same work; marks: the aims',
     scale: 'linear',
-    aim: { value: 0.02 },
     most: Math.max(0.04, ...Object.values(overhead).map((ratio) => (ratio - 1) * 1.05)),
     bars: [
       bar('git clone', overhead.gitClone),
@@ -139,25 +134,30 @@ function overheadPanel({ inspector }: PartialFigures): Panel | undefined {
       bar('find', overhead.find),
       bar('C build', overhead.cBuild),
       bar('npm install', overhead.npmInstall),
-      bar('outside a sandbox', overhead.outside),
+      bar('outside a sandbox', overhead.outside, 0.01),
     ],
   };
 }
 
 function addedPanel({ time, colocation }: PartialFigures): Panel | undefined {
   const bars: Bar[] = [];
-  const bar = (label: string, value: number): Bar => ({
-    ...{ label, value: Math.max(0, addedShare(value)), ours: true },
-    shown: percentAdded(value),
-  });
-  if (time) bars.push(bar('one session', time.addedRatio));
-  if (colocation) bars.push(bar(`${colocation.sandboxes} at once`, colocation.addedRatio));
+  const add = (label: string, aim: number, unscaled: number, scale: number, scaled: number): void => {
+    for (const [words, value] of [
+      [`${label}, × ${scale}`, scaled],
+      [`${label}, × 1`, unscaled],
+    ] as const)
+      bars.push({ label: words, value: Math.max(0, value), shown: percentAdded(value), ours: true, aim });
+  };
+  if (time) add('one session', 0.019, time.unscaled.addedRatio, time.thinkScale, time.addedRatio);
+  if (colocation) {
+    const { sandboxes, addedRatioUnscaled, timeScale, addedRatio } = colocation;
+    add(`${sandboxes} at once`, 0.01, addedRatioUnscaled, timeScale, addedRatio);
+  }
   if (bars.length === 0) return undefined;
   return {
     title: 'What it adds to a task',
-    subtitle: 'time until the agent is done; the line is 1 %',
+    subtitle: 'time, by length of the model’s waits (× 1: reckoned); marks: the aims',
     scale: 'linear',
-    aim: { value: 0.01 },
     most: Math.max(0.02, ...bars.map((each) => each.value * 1.05)),
     bars,
   };

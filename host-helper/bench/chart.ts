@@ -1,5 +1,5 @@
 /**
- * Draws the main figures as one SVG, without any library: small panels, each with its own scale and its aim as a line. Owns shapes
+ * Draws the main figures as one SVG, without any library: small panels, each with its own scale and its aims as marks. Owns shapes
  * and colours; which figures there are comes from the result. A panel whose figures were not measured is left out.
  */
 
@@ -70,13 +70,6 @@ function drawPanel(panel: Panel, x: number, y: number, colour: Colours): string 
     text(x, y + 31, panel.subtitle, `font-size="11" fill="${colour.faint}"`),
     ...panel.bars.map((bar, index) => drawBar(bar, left, y + titlePx + index * rowPx, place, colour)),
   ];
-  if (panel.aim !== undefined) {
-    const at = round(left + place(panel.aim.value));
-    const bottom = y + titlePx + panel.bars.length * rowPx;
-    lines.push(
-      `<line x1="${at}" x2="${at}" y1="${y + titlePx - 2}" y2="${bottom - 4}" stroke="${colour.aim}" stroke-width="1.5" stroke-dasharray="3 2"/>`,
-    );
-  }
   return `<g>\n${lines.join('\n')}\n</g>`;
 }
 
@@ -96,13 +89,18 @@ function drawBar(
     `<rect x="${left}" y="${top}" width="${full}" height="${barPx}" rx="2" fill="${colour.track}"/>`,
     `<rect x="${left}" y="${top}" width="${length}" height="${barPx}" rx="2" fill="${bar.ours ? colour.ours : colour.peer}"/>`,
     text(left + full + 8, base, bar.shown, `font-size="12" fill="${colour.text}"`),
+    ...(bar.aim === undefined ? [] : [aimMark(round(left + place(bar.aim)), top, colour)]),
   ].join('\n');
+}
+
+function aimMark(x: number, top: number, colour: Colours): string {
+  return `<line x1="${x}" x2="${x}" y1="${top - 3}" y2="${top + barPx + 3}" stroke="${colour.aim}" stroke-width="2"/>`;
 }
 
 /** From a value to the length of its bar. On a logarithmic scale the bars begin a tenth below the smallest value. */
 function scaleOf(panel: Panel): (value: number) => number {
   const full = columnPx - labelPx - valuePx;
-  const values = [...panel.bars.map((bar) => bar.value), ...(panel.aim ? [panel.aim.value] : [])];
+  const values = panel.bars.flatMap((bar) => [bar.value, ...(bar.aim === undefined ? [] : [bar.aim])]);
   const most = panel.most ?? Math.max(...values) * 1.02;
   if (panel.scale === 'linear') return (value) => (full * Math.min(Math.max(value, 0), most)) / most;
   const least = Math.min(...values) / 10;

@@ -1,15 +1,16 @@
 /**
  * Many sandboxes at work together on one machine, each with its own agent and a model that takes as long as real ones: what
  * checkpoints add to their time with the engine and without it, and whether anybody is left behind. The same work is replayed
- * three times: without checkpoints, with the engine, with the engine switched off.
+ * three times: without checkpoints, with the engine, with the engine switched off; before, a while that only warms the caches.
  *
  *   node host-helper/bench/colocation.ts [--sandboxes N] [--real N] [--scale S] [--seconds T] [--quick] [--json]
  */
 
-import { mkdtemp, rm } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import type { Turn } from '../protocol/state.ts';
 import { checkpointVariable } from '../session/checkpoint-policy.ts';
+import { measureAlone } from './alone.ts';
+import { compareTurns } from './colocation/compared-turns.ts';
 import { runPhase, type PhaseSeen } from './colocation/phase.ts';
 import { median, percentile, rounded } from './statistics.ts';
 
@@ -23,6 +24,8 @@ export interface ColocationOptions {
   readonly timeScale: number;
   /** How long the sandboxes work in each of the three phases. Default: five mean waits, three where there are few sandboxes. */
   readonly windowMs?: number;
+  /** Nothing more is begun once it is aborted. */
+  readonly signal: AbortSignal;
   readonly say: (line: string) => void;
 }
 
@@ -30,6 +33,8 @@ export interface ColocationOptions {
 export interface ColocationPhase {
   /** Turns that were compared with the same ones without checkpoints, and turns that were closed. */
   readonly turnsCompared: number;
+  /** Of the compared ones: still open at the end of a window, and compared by their age then. */
+  readonly turnsUnfinished: number;
   readonly turnsClosed: number;
   /** Time of the compared turns beyond that without checkpoints, as a share of it. Noise of the machine included: may be negative. */
   readonly addedRatio: number;
@@ -60,6 +65,7 @@ export interface Colocation {
   readonly timeScale: number;
   readonly windowMs: number;
   readonly addedRatio: number;
+  readonly addedRatioUnscaled: number;
   readonly holdBackP95Ms: number;
   readonly holdBackP95Ratio: number;
   readonly starved: number;
@@ -69,23 +75,32 @@ export interface Colocation {
 }
 
 const meanWaitMs = 18_000;
+/** Of the window and of the sandboxes: what comes first finds cold caches, and must not be what the others are measured by. */
+const warmUpShare = 0.25;
 
 export async function measureColocation(options: ColocationOptions): Promise<Colocation> {
   const { directory, sandboxes, timeScale, say } = options;
   const realAgents = options.realAgents ?? Math.floor(sandboxes / 8);
   const windowMs = options.windowMs ?? (sandboxes > 8 ? 5 : 3) * meanWaitMs * timeScale;
-  const phase = async (name: string, env: Readonly<Record<string, string>>): Promise<PhaseSeen> => {
-    say(`${sandboxes} sandboxes (${realAgents} with pi) for ${Math.round(windowMs / 1000)} s, ${name} …`);
+  const phase = async (
+    name: string,
+    env: Readonly<Record<string, string>>,
+    share = 1,
+  ): Promise<PhaseSeen> => {
+    const [many, real] = [Math.ceil(share * sandboxes), Math.ceil(share * realAgents)];
+    options.signal.throwIfAborted();
+    say(`${many} sandboxes (${real} with pi) for ${((share * windowMs) / 1000).toFixed(1)} s, ${name} …`);
     return runPhase({
       directory,
       name: name.replaceAll(' ', '-'),
       env,
-      sandboxes,
-      realAgents,
+      sandboxes: many,
+      realAgents: real,
       timeScale,
-      windowMs,
+      windowMs: share * windowMs,
     });
   };
+  await phase('to warm up', { TURNTABLE_ENGINE: 'on' }, warmUpShare);
   const without = await phase('without checkpoints', { [checkpointVariable]: 'off' });
   const on = judge(await phase('with the engine', { TURNTABLE_ENGINE: 'on' }), without, timeScale);
   const off = judge(await phase('without the engine', { TURNTABLE_ENGINE: 'off' }), without, timeScale);
@@ -96,6 +111,7 @@ export async function measureColocation(options: ColocationOptions): Promise<Col
     timeScale,
     windowMs,
     addedRatio: on.addedRatio,
+    addedRatioUnscaled: on.addedRatioUnscaled,
     holdBackP95Ms: on.holdBackP95Ms,
     holdBackP95Ratio: on.holdBackP95Ratio,
     starved: on.starved,
@@ -109,30 +125,21 @@ export async function measureColocation(options: ColocationOptions): Promise<Col
 }
 
 function judge(seen: PhaseSeen, without: PhaseSeen, timeScale: number): ColocationPhase {
-  const added: number[] = [];
-  const base: number[] = [];
-  const unscaled: number[] = [];
-  for (const [index, { turnMs, waitMs }] of seen.sandboxes.entries()) {
-    const before = without.sandboxes[index]?.turnMs ?? [];
-    for (const [turn, ms] of turnMs.entries()) {
-      const baseMs = before[turn];
-      // A turn that did not end in both phases says nothing.
-      if (baseMs === undefined) continue;
-      added.push(ms - baseMs);
-      base.push(baseMs);
-      unscaled.push(baseMs + (waitMs[turn] ?? 0) * (1 / timeScale - 1));
-    }
-  }
+  const compared = seen.sandboxes.flatMap((each, index) =>
+    compareTurns(each, without.sandboxes[index], timeScale),
+  );
+  const addedMs = sum(compared.map((each) => each.addedMs));
   const turns = seen.sandboxes.flatMap((each) => each.turns);
   const held = turns.map(heldMs);
   const heldOf = seen.sandboxes.map((each) => sum(each.turns.map(heldMs)));
   const timeOf = seen.sandboxes.map(({ turnMs }) => sum(turnMs));
   const usual = median(heldOf);
   return {
-    turnsCompared: base.length,
+    turnsCompared: compared.length,
+    turnsUnfinished: compared.filter((each) => each.unfinished).length,
     turnsClosed: turns.length,
-    addedRatio: rounded(sum(added) / sum(base)),
-    addedRatioUnscaled: rounded(sum(added) / sum(unscaled)),
+    addedRatio: rounded(addedMs / sum(compared.map((each) => each.baseMs))),
+    addedRatioUnscaled: rounded(addedMs / sum(compared.map((each) => each.unscaledMs))),
     heldRatio: rounded(sum(held) / sum(timeOf)),
     holdBackP50Ms: rounded(median(held)),
     holdBackP95Ms: rounded(percentile(held, 95)),
@@ -184,20 +191,14 @@ if (import.meta.main) {
       json: { type: 'boolean', default: false },
     },
   });
-  const directory = await mkdtemp('/var/tmp/turntable-colocation-');
-  try {
-    const result = await measureColocation({
+  await measureAlone('colocation', values.json, (directory, say, signal) =>
+    measureColocation({
       directory,
       sandboxes: Number(values.sandboxes ?? (values.quick ? 8 : 32)),
       ...(values.real === undefined ? {} : { realAgents: Number(values.real) }),
       timeScale: Number(values.scale ?? (values.quick ? 0.1 : 0.5)),
       ...(values.seconds === undefined ? {} : { windowMs: 1000 * Number(values.seconds) }),
-      say: (line) => void process.stderr.write(`${line}\n`),
-    });
-    process.stdout.write(
-      values.json ? JSON.stringify(result) + '\n' : JSON.stringify(result, undefined, 2) + '\n',
-    );
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+      ...{ signal, say },
+    }),
+  );
 }

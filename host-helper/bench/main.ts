@@ -3,13 +3,15 @@
  * result.ts). Owns options, order and what happens on failure and Ctrl-C; each measurement is a section of its own.
  */
 
-import { mkdir, mkdtemp, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile } from 'node:fs/promises';
 import { cpus, release, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { productRoot } from '../demo/helper-process.ts';
 import { removeRunDirectory } from '../demo/run-directory.ts';
 import { endHelpersBelow } from './abandoned-helpers.ts';
+import { BenchFile, commitOfProduct, resultPath } from './bench-file.ts';
+import { stopSignal, untilAborted } from './interruption.ts';
 import { publishFigures } from './publish.ts';
 import { formatSection, formatSummary } from './report.ts';
 import { mergeFigures, missingFigures, resultSchema, type BenchResult } from './result.ts';
@@ -18,18 +20,18 @@ import { sections } from './sections.ts';
 
 const usage = `npm run bench -- [options]
   --quick            within five minutes: fewer rounds, smaller workloads, the same figures
-  --only NAME,…      some sections: ${sections.map((section) => section.name).join(', ')}
+  --only NAME,…      some sections: ${sections.map((section) => section.name).join(', ')};
+                     added to a bench.json of the same commit, machine and --quick, else into bench.only.json
+  --out FILE         write the result there, whatever was chosen
   --json             also print the result as one last line of JSON
-  --chart            measure nothing: draw media/bench-*.svg and the README's table from bench.json
+  --chart            measure nothing: draw media/bench-*.svg and the README's table from a complete bench.json
 `;
-const resultPath = join(productRoot, 'bench.json');
-/** How long an interrupted section gets to put things back in order; a helper may just be starting. */
-const unwindMs = 60_000;
 
 const { values } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
     only: { type: 'string' },
+    out: { type: 'string' },
     json: { type: 'boolean', default: false },
     chart: { type: 'boolean', default: false },
     help: { type: 'boolean', short: 'h', default: false },
@@ -46,8 +48,7 @@ if (values.help) {
   process.stderr.write(`There is no section ${unknown.join(', ')}.\n${usage}`);
   process.exitCode = 2;
 } else if (values.chart) {
-  const measured = resultSchema.parse(JSON.parse(await readFile(resultPath, 'utf8')));
-  for (const path of await publishFigures(productRoot, measured)) say(`wrote ${path}`);
+  process.exitCode = await publish();
 } else if (process.getuid?.() !== 0) {
   process.stderr.write(
     'The benchmarks start the helper and watch through BPF: run them as root (sudo npm run bench).\n',
@@ -59,28 +60,43 @@ if (values.help) {
   if (process.exitCode === 130) process.exit();
 }
 
+/** A chart with a hole would look like a chart of less. Returns the exit code. */
+async function publish(): Promise<number> {
+  const measured = resultSchema.parse(JSON.parse(await readFile(resultPath, 'utf8')));
+  const missing = missingFigures(measured);
+  if (missing.length > 0) {
+    process.stderr.write(
+      `bench.json lacks ${missing.join(', ')}: measure all with \`npm run bench\`, or add the sections they belong to with \`--only\`.\n`,
+    );
+    return 1;
+  }
+  for (const path of await publishFigures(productRoot, measured)) say(`wrote ${path}`);
+  return 0;
+}
+
 /** Returns the exit code: 0 when every section came to its end, 1 when one failed, 130 when interrupted. */
 async function measure(chosenSections: readonly Section[]): Promise<number> {
-  const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const)
-    process.once(name, () => stop.abort(new Error(`stopped by ${name}`)));
+  const signal = stopSignal();
   const directory = await mkdtemp('/var/tmp/turntable-bench-');
   const startedMs = performance.now();
   let result: BenchResult = {
     startedAt: new Date().toISOString(),
     tookMs: 0,
     quick: values.quick,
-    machine: { cpus: cpus().length, memoryBytes: totalmem(), kernel: release() },
+    commit: await commitOfProduct(),
+    runs: 1,
+    machine: { cpus: cpus().length, memoryBytes: totalmem(), kernel: kernelVersion(release()) },
     sections: [],
     details: {},
   };
+  const file = await BenchFile.for(result, { whole: values.only === undefined, out: values.out });
   for (const section of chosenSections) {
-    if (stop.signal.aborted) break;
+    if (signal.aborted) break;
     say(`\n── ${section.name}: ${section.text}`);
-    result = await withSection(result, section, join(directory, section.name), stop.signal);
+    result = await withSection(result, section, join(directory, section.name), signal);
     result = { ...result, tookMs: Math.round(performance.now() - startedMs) };
     // After each: what was measured is not lost with what comes after.
-    await writeFile(resultPath, JSON.stringify(result, undefined, 2) + '\n');
+    await file.keep(result);
   }
   say(formatSummary(result));
   for (const { name, error } of result.sections) if (error !== undefined) say(`✗ ${name}: ${error}`);
@@ -88,7 +104,7 @@ async function measure(chosenSections: readonly Section[]): Promise<number> {
     const missing = missingFigures(result);
     if (missing.length > 0) say(`not measured: ${missing.join(', ')}`);
   }
-  say(`\n${(result.tookMs / 1000).toFixed(0)} s; ${resultPath}`);
+  say(`\n${(result.tookMs / 1000).toFixed(0)} s; ${file.path}`);
   await endHelpersBelow(directory);
   const removed = await removeRunDirectory(directory).then(
     () => true,
@@ -98,7 +114,7 @@ async function measure(chosenSections: readonly Section[]): Promise<number> {
     },
   );
   if (values.json) process.stdout.write(JSON.stringify(result) + '\n');
-  if (stop.signal.aborted) return 130;
+  if (signal.aborted) return 130;
   return removed && result.sections.every(({ error }) => error === undefined) ? 0 : 1;
 }
 
@@ -109,55 +125,31 @@ async function withSection(
   signal: AbortSignal,
 ): Promise<BenchResult> {
   const startedMs = performance.now();
-  const done = (error?: string): BenchResult['sections'] => [
+  const done = (more: { readonly error?: string; readonly leftOut?: string }): BenchResult['sections'] => [
     ...result.sections,
-    {
-      name: section.name,
-      tookMs: Math.round(performance.now() - startedMs),
-      ...(error === undefined ? {} : { error }),
-    },
+    { name: section.name, tookMs: Math.round(performance.now() - startedMs), ...more },
   ];
   try {
     await mkdir(directory);
     const work = section.run({ directory, quick: values.quick, signal, say });
-    const { figures, details, tables } = await untilAborted(work, signal, directory);
+    const { figures, details, tables, leftOut } = await untilAborted(work, signal, directory, say);
     for (const table of tables) say(formatSection(table));
+    if (leftOut !== undefined) say(`\n  quick leaves out: ${leftOut}`);
     return {
       ...result,
       ...mergeFigures(result, figures),
       details: { ...result.details, [section.name]: details },
-      sections: done(),
+      sections: done(leftOut === undefined ? {} : { leftOut }),
     };
   } catch (error) {
     say(`✗ ${section.name} failed: ${wordsOf(error)}`);
-    return { ...result, sections: done(wordsOf(error)) };
+    return { ...result, sections: done({ error: wordsOf(error) }) };
   }
 }
 
-/**
- * The result of `work`. When interrupted, helpers that the section started are taken down, so that what waits for them ends too;
- * then the section gets a while to put back what it changed.
- */
-async function untilAborted<Value>(
-  work: Promise<Value>,
-  signal: AbortSignal,
-  directory: string,
-): Promise<Value> {
-  const { promise: aborted, resolve } = Promise.withResolvers<'aborted'>();
-  const onAbort = (): void => resolve('aborted');
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    const first = await Promise.race([work.then((value) => ({ value })), aborted]);
-    if (first !== 'aborted') return first.value;
-    say('\nstopping: what was started is taken down …');
-    await endHelpersBelow(directory);
-    const timer = Promise.withResolvers<undefined>();
-    setTimeout(() => timer.resolve(undefined), unwindMs).unref();
-    await Promise.race([work.catch(() => undefined), timer.promise]);
-    throw new Error('interrupted');
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
+/** Without what a distribution or a cloud appends: it says nothing to readers. */
+function kernelVersion(text: string): string {
+  return /^\d+\.\d+(\.\d+)?/.exec(text)?.[0] ?? text;
 }
 
 function wordsOf(error: unknown): string {

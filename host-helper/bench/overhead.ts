@@ -1,7 +1,8 @@
 /**
- * What watching costs: the same work in a control group with the sentry's programs attached and with none, in turns. The figure is
- * CPU time as the kernel accounts it to the control group (`cpu.stat`): it holds what the programs add to whatever they interrupt,
- * and wall time on a busy machine does not repeat within the few per cent that are asked for. Wall time stands beside it.
+ * What the BPF programs cost: the same work in a control group with the sentry's programs attached and with none, in turns; nothing
+ * else of a sandbox is in it. The figure is CPU time as the kernel accounts it to the control group (`cpu.stat`): it holds what the
+ * programs add to whatever they interrupt, and wall time on a busy machine does not repeat within the few per cent that are asked for.
+ * Wall time stands beside it.
  */
 
 import { existsSync } from 'node:fs';
@@ -78,7 +79,7 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
       work.name === 'outside' ? { cwd: outside, cgroup: elsewhere } : { cwd: merged, cgroup: inside };
     const ratio = await measurePairs(
       {
-        budgetMs: quick ? 5_000 : 40_000,
+        budgetMs: quick ? 4_000 : 40_000,
         minimumPairs: quick ? 3 : 10,
         maximumPairs: quick ? 15 : 60,
         signal,

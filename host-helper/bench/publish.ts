@@ -33,8 +33,8 @@ export function withTable(readme: string, table: string): string {
 }
 
 function markdownTable(result: BenchResult): string {
-  const { machine, quick, startedAt } = result;
+  const { machine, quick, runs, startedAt } = result;
   const memory = Math.round(machine.memoryBytes / 1e9);
   const run = `${machine.cpus} cores, ${memory} GB, Linux ${machine.kernel}, ${startedAt.slice(0, 10)}${quick ? ', quick run' : ''}`;
-  return `\n${markdownSummary(result)}\n\nMeasured in one run: ${run}.\n`;
+  return `\n${markdownSummary(result)}\n\nMeasured in ${runs === 1 ? 'one run' : `${runs} runs of one commit`}: ${run}.\n`;
 }

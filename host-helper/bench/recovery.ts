@@ -4,11 +4,12 @@
  * brought back. The same runs tell the traffic. Alone: `node host-helper/bench/recovery.ts [--quick] [--json] [--family X] [--task Y]`.
  */
 
-import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import type { SessionState, Turn } from '../protocol/state.ts';
 import type { CheckpointPolicy } from '../session/checkpoint-policy.ts';
+import { measureAlone } from './alone.ts';
 import { killAndRestore, type KillRun, type KillStyle } from './kill-run.ts';
 import { PolicyHelpers, startUnder } from './policy-helpers.ts';
 import { seeded } from './random.ts';
@@ -42,8 +43,11 @@ export interface RecoveryOptions {
   /** A directory for everything that is made; below it nothing is left running. */
   readonly directory: string;
   readonly quick: boolean;
+  /** Nothing more is begun once it is aborted. */
+  readonly signal: AbortSignal;
   readonly say: (line: string) => void;
-  readonly family?: Family;
+  /** Throws when there is none of that name. */
+  readonly family?: string;
   /** Only tasks whose name contains this. */
   readonly task?: string;
   readonly seed?: string;
@@ -56,6 +60,7 @@ export interface PolicyRecovery {
   /** Of the runs that were killed: how many were brought back and came to their end. */
   readonly killed: number;
   readonly finished: number;
+  /** Of the turns that came back; a turn without a checkpoint took no time. */
   readonly restoreMs: readonly number[];
 }
 
@@ -106,11 +111,15 @@ const quick: Plan = {
 };
 
 export async function measureRecovery(options: RecoveryOptions): Promise<Recovery> {
-  const { say, seed = 'turntable' } = options;
+  const { signal, say, seed = 'turntable' } = options;
   const plan = options.quick ? quick : full;
   const directory = join(options.directory, 'recovery');
   await mkdir(directory, { recursive: true });
   const chosen = chosenTasks(options, plan);
+  if (chosen.length === 0)
+    throw new Error(
+      `No task of ${options.family ?? 'any family'} has “${options.task ?? ''}” in its name. Families: ${families.join(', ')}.`,
+    );
   const found = new Findings();
   await using helpers = new PolicyHelpers(directory);
   for (const [at, task] of chosen.entries()) {
@@ -118,21 +127,28 @@ export async function measureRecovery(options: RecoveryOptions): Promise<Recover
       .slice(0, families.indexOf(task.family))
       .reduce((sum, family) => sum + chosen.filter((each) => each.family === family).length, 0);
     const inFamily = at - place;
+    signal.throwIfAborted();
     say(`${task.name} (${at + 1} of ${chosen.length}) …`);
     const workspace = await makeWorkspace(task, join(directory, 'work'));
     const faultFree = await recordFaultFree(helpers, task, workspace);
     for (const name of policyNames) {
+      signal.throwIfAborted();
       await restoreTurns({ helpers, name, task, workspace, faultFree, turns: plan.turns[name], seed, found });
       const { tasks, styles } = plan.kills[name];
       if (inFamily >= tasks) continue;
       for (const style of styles) {
+        signal.throwIfAborted();
         const run = await killOnce({ helpers, name, task, workspace, faultFree, style, seed, directory });
         found.killed(name, run);
       }
     }
   }
   say('added time, in pairs …');
-  const time = await measureAddedTime({ helpers, directory, tasks: chosen, quick: options.quick });
+  const time = await measureAddedTime({
+    ...{ helpers, directory, tasks: chosen, quick: options.quick },
+    signal,
+  });
+  signal.throwIfAborted();
   say('growth with the length of a session …');
   const sessionLength = await measureSessionLength({ helpers, directory, quick: options.quick });
   const counts = found.counts();
@@ -210,7 +226,7 @@ async function restoreTurns(request: RestoreTurns): Promise<void> {
     const expected = faultFree.get(callsAtEnd(session, turn) ?? -1);
     if (!expected) continue;
     if (turn.checkpoint?.restorable !== true) {
-      found.restored(name, task, turn, [turn.checkpoint?.reason ?? 'no checkpoint'], 0);
+      found.restored(name, task, turn, [turn.checkpoint?.reason ?? 'no checkpoint'], undefined);
       continue;
     }
     const branch = await helper.client.request('branch', {
@@ -282,11 +298,11 @@ class Findings {
     task: WorkloadTask,
     turn: Turn,
     differ: readonly string[],
-    tookMs: number,
+    tookMs: number | undefined,
   ): void {
     const counts = this.#counts[name];
     counts.restored += 1;
-    counts.restoreMs.push(Math.round(tookMs));
+    if (tookMs !== undefined) counts.restoreMs.push(Math.round(tookMs));
     if (differ.length === 0) counts.equal += 1;
     else if (name === 'ours')
       this.failures.push(`${task.name}, turn ${turn.id} (${turn.label}): ${differ.slice(0, 4).join('; ')}`);
@@ -330,19 +346,13 @@ if (import.meta.main) {
       seed: { type: 'string' },
     },
   });
-  const family = families.find((each) => each === values.family);
-  const directory = await mkdtemp('/var/tmp/turntable-recovery-');
-  try {
-    const result = await measureRecovery({
-      directory,
-      quick: values.quick,
-      say: (line) => process.stderr.write(`${line}\n`),
+  const { family, task, seed } = values;
+  await measureAlone('recovery', values.json, (directory, say, signal) =>
+    measureRecovery({
+      ...{ directory, quick: values.quick, signal, say },
       ...(family === undefined ? {} : { family }),
-      ...(values.task === undefined ? {} : { task: values.task }),
-      ...(values.seed === undefined ? {} : { seed: values.seed }),
-    });
-    process.stdout.write(JSON.stringify(result, undefined, values.json ? undefined : 2) + '\n');
-  } finally {
-    await rm(directory, { recursive: true, force: true });
-  }
+      ...(task === undefined ? {} : { task }),
+      ...(seed === undefined ? {} : { seed }),
+    }),
+  );
 }

@@ -29,7 +29,10 @@ export function threeFiles(count: number): string[] {
   return [0, Math.floor(count / 2), count - 1].map(pathOf);
 }
 
-/** A repository beside the work tree, as checkpoint tools keep one. */
+/**
+ * A repository beside the work tree, as checkpoint tools keep one. It gets what git has for many files; only its file-system monitor
+ * is not there, which git has none of on Linux.
+ */
 export class ShadowGit {
   readonly #gitDirectory: string;
   readonly #workTree: string;
@@ -41,12 +44,14 @@ export class ShadowGit {
     this.#signal = signal;
   }
 
-  /** Writes `count` files into the empty work tree, and starts packed and with a fresh index: the peer is at its best. */
+  /** Writes `count` files into the empty work tree; the repository starts packed and with a fresh index. */
   async create(count: number): Promise<void> {
     await execute('git', ['init', '-q', '--bare', '-b', 'main', this.#gitDirectory]);
     await this.#git('config', 'core.bare', 'false');
     // Its housekeeping runs beside the next commits; leaving it out flatters the peer, never us.
     await this.#git('config', 'gc.auto', '0');
+    await this.#git('config', 'feature.manyFiles', 'true');
+    await this.#git('config', 'core.untrackedCache', 'true');
     await mkdir(this.#workTree, { recursive: true });
     await fed(
       ['git', `--git-dir=${this.#gitDirectory}`, 'fast-import', '--quiet'],

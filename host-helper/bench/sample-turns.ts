@@ -17,6 +17,7 @@ export interface SampleTurns {
     readonly bytes: number;
     readonly heldMs: number;
     readonly inspectMs: number;
+    readonly closeMs: number;
   }[];
   readonly heldMs: { readonly p50: number; readonly p95: number };
   readonly inspectMs: { readonly p50: number; readonly p95: number };
@@ -31,18 +32,27 @@ export async function measureSampleTurns(
   helper: HelperProcess,
   directory: string,
   runs: number,
+  signal: AbortSignal,
 ): Promise<SampleTurns> {
   const { client } = helper;
   const watched = await watchState(client);
   const approvals = await answerApprovals(client, () => 'allow');
   const byTurn = new Map<
     number,
-    { label: string; class: string; bytes: number[]; heldMs: number[]; inspectMs: number[] }
+    {
+      label: string;
+      class: string;
+      bytes: number[];
+      heldMs: number[];
+      inspectMs: number[];
+      closeMs: number[];
+    }
   >();
   const rewinds: number[] = [];
   const branches: number[] = [];
   let withProcesses = false;
   for (let run = 0; run < runs; run += 1) {
+    signal.throwIfAborted();
     const workspace = join(directory, `sample-${run}`);
     await mkdir(workspace);
     await createSampleRepository(workspace);
@@ -60,10 +70,12 @@ export async function measureSampleTurns(
         bytes: [],
         heldMs: [],
         inspectMs: [],
+        closeMs: [],
       };
       row.bytes.push(turn.checkpoint?.bytesStored ?? 0);
       row.heldMs.push(turn.checkpoint?.heldMs ?? 0);
       row.inspectMs.push(turn.checkpoint?.inspectMs ?? 0);
+      row.closeMs.push(turn.checkpoint?.closeMs ?? 0);
       byTurn.set(turn.id, row);
     }
     const target = session.turns.find((turn) => turn.checkpoint?.hasProcesses === true) ?? session.turns[2];
@@ -99,6 +111,7 @@ export async function measureSampleTurns(
       bytes: median(row.bytes),
       heldMs: rounded(median(row.heldMs)),
       inspectMs: rounded(median(row.inspectMs)),
+      closeMs: rounded(median(row.closeMs)),
     })),
     heldMs: { p50: rounded(median(held)), p95: rounded(percentile(held, 95)) },
     inspectMs: { p50: rounded(median(inspect)), p95: rounded(percentile(inspect, 95)) },

@@ -15,6 +15,8 @@ export interface Measured {
   /** Plain data, for `details` of bench.json. */
   readonly details: unknown;
   readonly tables: readonly Table[];
+  /** What a whole run does and this quick one did not, in words. */
+  readonly leftOut?: string;
 }
 
 export interface SectionContext {

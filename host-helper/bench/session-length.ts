@@ -12,7 +12,7 @@ const window = 9;
 export interface SessionLength {
   readonly at: readonly {
     readonly turn: number;
-    /** Inspection and capture together, in ms. */
+    /** From the end of the turn until its checkpoint is published. */
     readonly checkpointMs: number;
     readonly bytesStored: number;
   }[];
@@ -47,7 +47,7 @@ export async function measureSessionLength(options: {
       const of = (value: (turn: Turn) => number): number => median(near.map(value));
       return {
         turn: mark,
-        checkpointMs: of(({ checkpoint }) => (checkpoint?.inspectMs ?? 0) + (checkpoint?.filesMs ?? 0)),
+        checkpointMs: of(({ checkpoint }) => checkpoint?.closeMs ?? Number.NaN),
         bytesStored: of(({ checkpoint }) => checkpoint?.bytesStored ?? 0),
       };
     });

@@ -8,7 +8,7 @@ import type { Approval, RootState, SessionState } from '../protocol/state.ts';
 
 export interface WatchedState {
   readonly subscription: StateSubscription;
-  /** Resolves with the first state for which `test` holds; rejects after `timeoutMs` naming `what`. */
+  /** Resolves with the first state for which `test` holds; rejects naming `what` after `timeoutMs`, or when the helper goes. */
   until<Value>(
     what: string,
     timeoutMs: number,
@@ -47,9 +47,18 @@ export async function watchState(client: Client): Promise<WatchedState> {
       const finish = (): void => {
         clearTimeout(timer);
         tests.delete(look);
+        forget?.();
       };
+      let forget: (() => void) | undefined;
       tests.add(look);
       look();
+      if (tests.has(look))
+        forget = client.onClose((cause) => {
+          finish();
+          reject(new Error(`The helper went while somebody waited for: ${what}`, { cause }));
+        });
+      // Whoever still waits is told; who left it with its helper need not be.
+      promise.catch(() => {});
       return promise;
     },
   };

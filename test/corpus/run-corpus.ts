@@ -8,6 +8,7 @@ import { HelperProcess } from '../../host-helper/demo/helper-process.ts';
 import type { Scenario, Step, Suite } from './corpus.ts';
 import { idOf } from './corpus.ts';
 import type { Verdict } from './judge.ts';
+import { sampled } from './sample.ts';
 import { runSuite, type RewindCheck } from './session-run.ts';
 import { fileSuites } from './turns-files.ts';
 import { nothingSuites } from './turns-nothing.ts';
@@ -24,6 +25,8 @@ export interface CorpusOptions {
   readonly only?: string;
   /** Suites whose name begins so. */
   readonly suite?: string;
+  /** A fixed sample over all families instead of everything. */
+  readonly quick?: boolean;
   /** Suites at the same time. */
   readonly atOnce?: number;
   /** Stops after the turn that runs now, and tidies up. */
@@ -59,7 +62,9 @@ export async function runCorpus(options: CorpusOptions = {}): Promise<CorpusResu
         idOf(scenario, step).startsWith(`${options.only}/`));
     const verdicts: Verdict[] = [];
     const rewinds: RewindCheck[] = [];
-    const queue = suites.filter((suite) => suite.name.startsWith(options.suite ?? ''));
+    const queue = (options.quick ? sampled(suites) : suites).filter((suite) =>
+      suite.name.startsWith(options.suite ?? ''),
+    );
     const worker = async (): Promise<void> => {
       for (let suite = queue.shift(); suite; suite = queue.shift()) {
         options.signal?.throwIfAborted();

@@ -2,10 +2,11 @@
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cp, mkdir, readFile, rm } from 'node:fs/promises';
+import { cp, mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { connectHelper } from '../../cli/connect.ts';
+import { removeRunDirectory } from '../../demo/run-directory.ts';
 import { createSampleRepository } from '../../demo/sample-repository.ts';
 import { startScriptedModel, type ScriptedModel } from '../../demo/scripted-model.ts';
 import { exitCodeOf } from '../../demo/exit-code.ts';
@@ -27,6 +28,8 @@ export interface PhaseOptions {
 export interface SandboxSeen {
   /** From one request to the next, by how many calls the first knew of; the model's wait is in it. */
   readonly turnMs: readonly number[];
+  /** How old the turn after those was when the window ended. */
+  readonly openMs: number;
   readonly waitMs: readonly number[];
   /** Turns of the agent that are closed, without the one before its first request. */
   readonly turns: readonly Turn[];
@@ -54,7 +57,8 @@ export async function runPhase(options: PhaseOptions): Promise<PhaseSeen> {
       join(import.meta.dirname, 'replay-helper.ts'),
       join(directory, 'state'),
     ],
-    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...options.env } },
+    // In a group of its own: Ctrl-C in the terminal is for the benchmark, which takes it down in order.
+    { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...options.env }, detached: true },
   );
   const ended = exitCodeOf(child);
   try {
@@ -71,7 +75,7 @@ export async function runPhase(options: PhaseOptions): Promise<PhaseSeen> {
   } finally {
     child.kill('SIGTERM');
     await ended;
-    await rm(directory, { recursive: true, force: true });
+    await removeRunDirectory(directory);
   }
 }
 
@@ -89,6 +93,10 @@ async function replay(
   client: Client,
 ): Promise<PhaseSeen> {
   const go = Promise.withResolvers<void>();
+  const gone = Promise.withResolvers<never>();
+  client.onClose(() => gone.reject(new Error(`The helper went: see ${directory}/state/helper.log.`)));
+  // When it goes at the end nobody waits for that.
+  gone.promise.catch(() => {});
   const models: Model[] = [];
   const sessions: string[] = [];
   const works = Array.from({ length: options.sandboxes }, (_, index) => workOf(index, options.timeScale));
@@ -108,13 +116,14 @@ async function replay(
         }),
       );
     }
-    await Promise.race([Promise.all(models.map(({ here }) => here)), failing(startTimeoutMs)]);
+    const all = Promise.all(models.map(({ here }) => here));
+    await Promise.race([all, failing(startTimeoutMs), gone.promise]);
     // What starting cost is over; what the phases are compared by begins here.
     await client.request('engine/stats', {});
     const before = await processorTimes();
     const startMs = performance.now();
     go.resolve();
-    await sleep(options.windowMs);
+    await Promise.race([sleep(options.windowMs, undefined, { ref: false }), gone.promise]);
     const endMs = performance.now();
     const after = await processorTimes();
     const engine = await client.request('engine/stats', {});
@@ -156,9 +165,16 @@ async function startModel(work: ReturnType<typeof workOf>, go: Promise<void>): P
 }
 
 /** The first request stood at the gate: it counts from the start of the window. */
-function turnTimes(requestsMs: readonly number[], startMs: number, endMs: number): { turnMs: number[] } {
+function turnTimes(
+  requestsMs: readonly number[],
+  startMs: number,
+  endMs: number,
+): Pick<SandboxSeen, 'turnMs' | 'openMs'> {
   const at = [startMs, ...requestsMs.slice(1).filter((each) => each <= endMs)];
-  return { turnMs: at.slice(1).map((each, index) => each - (at[index] ?? each)) };
+  return {
+    turnMs: at.slice(1).map((each, index) => each - (at[index] ?? each)),
+    openMs: endMs - (at.at(-1) ?? endMs),
+  };
 }
 
 async function processorTimes(): Promise<{ busy: number; all: number }> {

@@ -1,4 +1,4 @@
-/** The product's helper with the replay agent added, as a process of its own: `node replay-helper.ts STATE_DIRECTORY`. Says `ready` and ends on SIGTERM. */
+/** The product's helper with the replay agent added, as a process of its own: `node replay-helper.ts STATE_DIRECTORY`. Says `ready`; ends in order on SIGTERM and SIGINT, and when it is asked to. */
 
 import { createWriteStream } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
@@ -33,6 +33,9 @@ const helper = await startHelper({
   logger: createLogger((line) => log.write(line + '\n'), 'info'),
 });
 process.stdout.write('ready\n');
-await new Promise((resolve) => process.once('SIGTERM', resolve));
+const signalled = new Promise((resolve) => {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, resolve);
+});
+await Promise.race([signalled, helper.stopAsked]);
 await helper.close(true);
 process.exit(0);

@@ -21,6 +21,7 @@ export const peers: Section = {
           note: 'Each is carried out for real on the same turn. Only the first and the third bring the dev server back.',
         },
       ],
+      ...(quick ? { leftOut: '15,000 of 20,000 files, and 4 of 7 rounds' } : {}),
     };
   },
 };

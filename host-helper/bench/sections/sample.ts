@@ -8,16 +8,16 @@ import type { Section } from '../section.ts';
 export const sample: Section = {
   name: 'sample',
   text: 'the sample session, turn by turn',
-  async run({ directory, quick }) {
+  async run({ directory, quick, signal }) {
     await using helper = await HelperProcess.up(join(directory, 'state'));
-    const measured = await measureSampleTurns(helper, directory, quick ? 1 : 3);
+    const measured = await measureSampleTurns(helper, directory, quick ? 1 : 3, signal);
     return {
       figures: {},
       details: measured,
       tables: [
         {
           title: `Sample session (rewind ${measured.rewindMs} ms, branch ${measured.branchMs} ms, ${measured.withProcesses ? 'processes included' : 'files only'})`,
-          head: ['turn', 'what', 'class', 'bytes', 'held ms', 'decided in ms'],
+          head: ['turn', 'what', 'class', 'bytes', 'held ms', 'decided in ms', 'closed in ms'],
           rows: measured.turns.map((turn) => [
             turn.turn,
             turn.label.slice(0, 40),
@@ -25,9 +25,11 @@ export const sample: Section = {
             turn.bytes,
             turn.heldMs,
             turn.inspectMs,
+            turn.closeMs,
           ]),
         },
       ],
+      ...(quick ? { leftOut: 'two of three runs' } : {}),
     };
   },
 };

@@ -4,7 +4,7 @@ import { panels } from '../../../host-helper/bench/chart-panels.ts';
 import { drawChart } from '../../../host-helper/bench/chart.ts';
 import { withTable } from '../../../host-helper/bench/publish.ts';
 import { markdownSummary, plainRows } from '../../../host-helper/bench/report.ts';
-import { percentAdded } from '../../../host-helper/bench/summary.ts';
+import { mainFigures, percentAdded } from '../../../host-helper/bench/summary.ts';
 import { completeFigures } from './figures.ts';
 
 test('the chart shows a panel for every group of figures that was measured', () => {
@@ -48,10 +48,42 @@ test('the picture is well-formed, says in words what it shows, and differs by th
   assert.notEqual(dark, drawChart(completeFigures, 'light'));
 });
 
-test('an added share reads the same whether it is kept as a ratio or as a share', () => {
-  assert.equal(percentAdded(1.02), '2.0 %');
+test('what is added reads as a share of what it is added to, however large it is', () => {
   assert.equal(percentAdded(0.02), '2.0 %');
-  assert.equal(percentAdded(0.995), '-0.5 %');
+  assert.equal(percentAdded(1.057), '105.7 %');
+  assert.equal(percentAdded(-0.005), '-0.5 %');
+});
+
+test('overhead is a ratio, added time and what was recognised are shares', () => {
+  const values = mainFigures(completeFigures).map(({ value }) => value);
+  assert.ok(values.includes('1.2 %, 1.8 %, 0.1 %, 0.4 %, -0.2 %'), 'overhead inside');
+  assert.ok(values.includes('0.6 %'), 'overhead outside');
+  assert.ok(values.includes('0.8 %; 0.1 %'), 'time added, scaled and reckoned');
+  assert.ok(values.includes('0.6 %; 0.3 %'), 'time added to many');
+  assert.ok(values.includes('98 %'), 'recognised');
+  const seen = panels(completeFigures).flatMap(({ bars }) => bars);
+  assert.equal(seen.find(({ label }) => label === 'nothing-turns seen')?.value, 0.98);
+});
+
+test('the chart shows how many turns needed no checkpoint, from the details of the recovery', () => {
+  const details = { recovery: { traffic: { skipRate: 0.75 } } };
+  const bars = panels({ ...completeFigures, details }).flatMap((panel) => panel.bars);
+  assert.deepEqual(
+    bars.filter(({ label }) => label === 'turns skipped').map(({ shown }) => shown),
+    ['75 %'],
+  );
+});
+
+test('each bar has the aim of its own figure', () => {
+  const aims = Object.fromEntries(
+    panels(completeFigures).flatMap(({ bars }) => bars.map(({ label, aim }) => [label, aim])),
+  );
+  assert.equal(aims['git clone'], 0.02);
+  assert.equal(aims['outside a sandbox'], 0.01);
+  assert.equal(aims['one session, × 0.05'], 0.019);
+  assert.equal(aims['32 at once, × 0.5'], 0.01);
+  const marks = drawChart(completeFigures, 'light').match(/<line /g) ?? [];
+  assert.equal(marks.length, Object.values(aims).filter((aim) => aim !== undefined).length);
 });
 
 test('the README’s table is replaced between its markers and nothing else is', () => {
