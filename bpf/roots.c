@@ -120,24 +120,50 @@ static uint64_t unsettled_ns(const struct tracked_root *roots, uint32_t count) {
     return quiet + 500000 - (now >= newest ? now - newest : 0);
 }
 
-int roots_settled(const struct tracked_root *roots, uint32_t count) {
-    return unsettled_ns(roots, count) == 0;
-}
-
-int roots_settle(const struct tracked_root *roots, uint32_t count) {
-    for (int tries = 0;; tries++) {
+void roots_settle(const struct tracked_root *roots, uint32_t count) {
+    for (int tries = 0; tries < SETTLE_TRIES_MAX; tries++) {
         uint64_t wait = unsettled_ns(roots, count);
         if (wait == 0)
-            return 1;
-        if (tries == SETTLE_TRIES_MAX)
-            return 0;
+            return;
         nanosleep(&(struct timespec){.tv_nsec = (long)wait}, NULL);
     }
+}
+
+static void add_inodes(const uint64_t *ino, uint32_t count, uint64_t *to, uint32_t *at,
+                       uint32_t room, int *overflow) {
+    for (uint32_t i = 0; i < count; i++) {
+        if (*at == room) {
+            *overflow = 1;
+            return;
+        }
+        to[(*at)++] = ino[i];
+    }
+}
+
+/*
+ * What is young is told again at the next fence, once: what was only told again here has aged
+ * meanwhile, unless the fences follow each other within the same tick.
+ */
+static void carry_young(struct tracked_root *root, const struct root_hints *now, uint32_t own) {
+    struct carried_hints *carried = &root->carried;
+    uint64_t at_ns = monotonic_ns();
+    int young = carried->at_ns != 0 && at_ns - carried->at_ns <= settle_ns();
+    if (now->hints == 0 || unsettled_ns(root, 1) == 0) {
+        if (!young)
+            carried->at_ns = 0;
+        return;
+    }
+    if (!young)
+        carried->count = carried->overflow = 0;
+    carried->at_ns = at_ns;
+    carried->overflow |= now->overflow;
+    add_inodes(now->ino, own, carried->ino, &carried->count, ROOT_INODES_MAX, &carried->overflow);
 }
 
 void root_take(struct tracked_root *root, int carry, struct root_hints *out) {
     volatile struct root_state *state = programs_root_state(root->slot);
     volatile struct root_inodes *list = programs_root_inodes(root->slot);
+    const struct carried_hints before = root->carried;
     uint32_t old = state->generation & 1, new = old ^ 1;
     uint32_t kept = 0;
     /* The other half was read at the fence before; late writers to it also wrote to the half that
@@ -160,16 +186,14 @@ void root_take(struct tracked_root *root, int carry, struct root_hints *out) {
         list->ino[old][i] = 0;
     }
     out->count = kept;
-    if (carry && out->hints > 0) {
-        __atomic_add_fetch(&state->half[new].hints, 1, __ATOMIC_SEQ_CST);
-        for (uint32_t i = 0; i < out->count; i++) {
-            uint32_t at = __atomic_fetch_add(&state->half[new].count, 1, __ATOMIC_SEQ_CST);
-            if (at < ROOT_INODES_MAX)
-                list->ino[new][at] = out->ino[i];
-        }
-        if (out->overflow)
-            state->half[new].overflow = 1;
-    }
+    if (carry)
+        carry_young(root, out, kept);
+    if (before.at_ns == 0)
+        return;
+    out->hints++;
+    out->overflow |= before.overflow;
+    add_inodes(before.ino, before.count, out->ino, &out->count, 2 * ROOT_INODES_MAX,
+               &out->overflow);
 }
 
 uint64_t root_take_unassigned(struct tracked_root *root) {

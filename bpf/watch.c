@@ -233,11 +233,11 @@ static bool first_on_device(const struct watch *watch, uint32_t index) {
 void watch_fence(struct watch *watch, uint32_t request, uint32_t flags) {
     struct sentry_fence_end end = {0};
     static struct root_hints hints;
-    int carry = !((flags & SENTRY_FENCE_NOW) ? roots_settled(watch->roots, watch->root_count)
-                                             : roots_settle(watch->roots, watch->root_count));
+    if (!(flags & SENTRY_FENCE_NOW))
+        roots_settle(watch->roots, watch->root_count);
     for (uint32_t i = 0; i < watch->root_count; i++) {
         uint64_t unassigned;
-        root_take(&watch->roots[i], carry, &hints);
+        root_take(&watch->roots[i], 1, &hints);
         send_root(watch, request, watch->roots[i].root, &hints);
         unassigned = root_take_unassigned(&watch->roots[i]);
         if (first_on_device(watch, i))

@@ -77,7 +77,7 @@ export interface Observation {
     /** At least one inode below it changed (or may have). */
     readonly dirty: boolean;
     /**
-     * Distinct inode numbers hinted, at most 512; `overflow` when there were more. A file that was made and not
+     * Distinct inode numbers hinted, at most 1024; `overflow` when there were more. A file that was made and not
      * written may show only by its directory's number.
      */
     readonly inodes: readonly bigint[];

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -58,8 +59,10 @@ test('the wait ends when it is no longer of interest', async (context) => {
 
 test('a process that has not got to run for a while is not at rest', async (context) => {
   const { path } = await group(context, 0);
-  // This very process runs whenever it is looked at, and the processor time says nothing of it.
-  writeFileSync(join(path, 'cgroup.procs'), `${process.pid}\n`);
+  // It runs all the time, or would; the processor time says nothing of it.
+  const busy = spawn('sh', ['-c', 'while :; do :; done']);
+  context.after(() => busy.kill('SIGKILL'));
+  writeFileSync(join(path, 'cgroup.procs'), `${busy.pid}\n`);
   const begun = performance.now();
   await untilIdle(path, 900, new AbortController().signal);
   assert.ok(performance.now() - begun >= 900);
