@@ -30,7 +30,6 @@ export interface ChartData extends PartialFigures {
 }
 
 /** What the chart takes from the details, where it is there. */
-const recoveryDetails = z.looseObject({ traffic: z.looseObject({ skipRate: z.number() }) });
 const peersDetails = z.looseObject({
   peers: z.array(z.looseObject({ name: z.string(), turnMs: z.number(), bytes: z.number() })),
 });
@@ -67,11 +66,12 @@ function recoveryPanel({ recovery }: PartialFigures): Panel | undefined {
   };
 }
 
-function sharesPanel({ inspector, traffic, details }: ChartData): Panel | undefined {
+function sharesPanel({ inspector, traffic }: PartialFigures): Panel | undefined {
   const bars: Bar[] = [];
-  const skipped = recoveryDetails.safeParse(details?.['recovery']).data?.traffic.skipRate;
-  if (skipped !== undefined)
-    bars.push({ label: 'turns skipped', value: skipped, shown: percent(skipped), ours: true });
+  if (traffic) {
+    const value = traffic.skipRate;
+    bars.push({ label: 'turns skipped', value, shown: percent(value), ours: true });
+  }
   if (inspector?.nothingRecognised !== undefined && inspector.nothingTurns) {
     const value = inspector.nothingRecognised;
     bars.push({ label: 'nothing-turns seen', value, shown: percent(value), ours: true });
@@ -142,10 +142,10 @@ function overheadPanel({ inspector }: PartialFigures): Panel | undefined {
 function addedPanel({ time, colocation }: PartialFigures): Panel | undefined {
   const bars: Bar[] = [];
   const add = (label: string, aim: number, unscaled: number, scale: number, scaled: number): void => {
-    for (const [words, value] of [
-      [`${label}, × ${scale}`, scaled],
-      [`${label}, × 1`, unscaled],
-    ] as const)
+    const measured = [[`${label}, × ${scale}`, scaled]] as const;
+    for (const [words, value] of scale === 1
+      ? ([[label, scaled]] as const)
+      : ([...measured, [`${label}, × 1`, unscaled]] as const))
       bars.push({ label: words, value: Math.max(0, value), shown: percentAdded(value), ours: true, aim });
   };
   if (time) add('one session', 0.019, time.unscaled.addedRatio, time.thinkScale, time.addedRatio);
@@ -154,9 +154,12 @@ function addedPanel({ time, colocation }: PartialFigures): Panel | undefined {
     add(`${sandboxes} at once`, 0.01, addedRatioUnscaled, timeScale, addedRatio);
   }
   if (bars.length === 0) return undefined;
+  const allReal = (time?.thinkScale ?? 1) === 1 && (colocation?.timeScale ?? 1) === 1;
   return {
     title: 'What it adds to a task',
-    subtitle: 'time, by length of the model’s waits (× 1: reckoned); marks: the aims',
+    subtitle: allReal
+      ? 'time, with a model as slow as real ones; marks: the aims'
+      : 'time, by length of the model’s waits (× 1: reckoned); marks: the aims',
     scale: 'linear',
     most: Math.max(0.02, ...bars.map((each) => each.value * 1.05)),
     bars,

@@ -22,7 +22,7 @@ export interface ColocationOptions {
   readonly realAgents?: number;
   /** Model waits (log-normal: median 10 s, 90 % within 46 s) are multiplied by this. Tool calls are not: below 1 the machine has more to do than it would. */
   readonly timeScale: number;
-  /** How long the sandboxes work in each of the three phases. Default: five mean waits, three where there are few sandboxes. */
+  /** How long the sandboxes work in each of the three phases. Default: eight mean waits, three where there are few sandboxes. */
   readonly windowMs?: number;
   /** Nothing more is begun once it is aborted. */
   readonly signal: AbortSignal;
@@ -81,7 +81,7 @@ const warmUpShare = 0.25;
 export async function measureColocation(options: ColocationOptions): Promise<Colocation> {
   const { directory, sandboxes, timeScale, say } = options;
   const realAgents = options.realAgents ?? Math.floor(sandboxes / 8);
-  const windowMs = options.windowMs ?? (sandboxes > 8 ? 5 : 3) * meanWaitMs * timeScale;
+  const windowMs = options.windowMs ?? (sandboxes > 8 ? 8 : 3) * meanWaitMs * timeScale;
   const phase = async (
     name: string,
     env: Readonly<Record<string, string>>,
@@ -196,7 +196,7 @@ if (import.meta.main) {
       directory,
       sandboxes: Number(values.sandboxes ?? (values.quick ? 8 : 32)),
       ...(values.real === undefined ? {} : { realAgents: Number(values.real) }),
-      timeScale: Number(values.scale ?? (values.quick ? 0.1 : 0.5)),
+      timeScale: Number(values.scale ?? (values.quick ? 0.1 : 1)),
       ...(values.seconds === undefined ? {} : { windowMs: 1000 * Number(values.seconds) }),
       ...{ signal, say },
     }),

@@ -38,8 +38,9 @@ export const recoverySchema = z.object({
   conversationOnly: figure,
   fullEveryTurn: figure,
 });
-export const trafficSchema = z.object({ savedVsFull: figure });
-/** With the model's waits scaled; `unscaled` is the same work behind waits as long as real ones. */
+/** `skipRate`: the share of turns that needed no checkpoint. */
+export const trafficSchema = z.object({ savedVsFull: figure, skipRate: figure });
+/** With the model's waits times `thinkScale`; `unscaled` is the same work reckoned behind waits as long as real ones. */
 export const timeSchema = z.object({
   addedRatio: figure,
   holdBackP95: figure,

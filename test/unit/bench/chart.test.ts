@@ -65,9 +65,8 @@ test('overhead is a ratio, added time and what was recognised are shares', () =>
   assert.equal(seen.find(({ label }) => label === 'nothing-turns seen')?.value, 0.98);
 });
 
-test('the chart shows how many turns needed no checkpoint, from the details of the recovery', () => {
-  const details = { recovery: { traffic: { skipRate: 0.75 } } };
-  const bars = panels({ ...completeFigures, details }).flatMap((panel) => panel.bars);
+test('the chart shows how many turns needed no checkpoint', () => {
+  const bars = panels(completeFigures).flatMap((panel) => panel.bars);
   assert.deepEqual(
     bars.filter(({ label }) => label === 'turns skipped').map(({ shown }) => shown),
     ['75 %'],
@@ -99,4 +98,13 @@ test('figures without a table of their own are listed with their paths', () => {
     ['a.b', 1],
     ['d', 'two'],
   ]);
+});
+
+test('time added is shown once where the model was as slow as real ones, and also as reckoned where it was not', () => {
+  const labels = (thinkScale: number): string[] =>
+    panels({ time: { ...completeFigures.time, thinkScale } }).flatMap((panel) =>
+      panel.bars.map(({ label }) => label),
+    );
+  assert.deepEqual(labels(1), ['one session']);
+  assert.deepEqual(labels(0.05), ['one session, × 0.05', 'one session, × 1']);
 });

@@ -19,7 +19,7 @@ export const completeFigures: Figures = {
     },
   },
   recovery: { ours: 1, filesOnly: 0.42, conversationOnly: 0.08, fullEveryTurn: 1 },
-  traffic: { savedVsFull: 0.93 },
+  traffic: { savedVsFull: 0.93, skipRate: 0.75 },
   time: {
     ...{ addedRatio: 0.008, holdBackP95: 12, thinkScale: 0.05 },
     unscaled: { addedRatio: 0.001, holdBackP95: 0 },

@@ -79,6 +79,7 @@ test('a complete run has every promised figure under its promised name', () => {
     'time.unscaled.addedRatio',
     'time.unscaled.holdBackP95',
     'traffic.savedVsFull',
+    'traffic.skipRate',
   ]);
   assert.deepEqual(missingFigures(completeFigures), []);
 });
