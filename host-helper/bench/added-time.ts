@@ -8,6 +8,7 @@
 import { join } from 'node:path';
 import type { Turn } from '../protocol/state.ts';
 import type { PolicyHelpers } from './policy-helpers.ts';
+import { someAtOnce } from './some-at-once.ts';
 import { median, percentile } from './statistics.ts';
 import { TaskRun } from './task-run.ts';
 import { thinkTimes } from './think-times.ts';
@@ -76,11 +77,7 @@ export async function measureAddedTime(options: {
     }
     byTask.push({ task: task.name, offMs: Math.round(times.off), onMs: Math.round(times.on) });
   };
-  const left = [...tasks.entries()];
-  const worker = async (): Promise<void> => {
-    for (let next = left.shift(); next !== undefined; next = left.shift()) await time(...next);
-  };
-  await Promise.all(Array.from({ length: atOnce }, worker));
+  await someAtOnce(atOnce, tasks, time);
   return {
     thinkScale,
     pairs: byTask.length,

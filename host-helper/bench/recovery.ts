@@ -13,6 +13,7 @@ import { measureAlone } from './alone.ts';
 import { killAndRestore, type KillRun, type KillStyle } from './kill-run.ts';
 import { PolicyHelpers, startUnder } from './policy-helpers.ts';
 import { seeded } from './random.ts';
+import { someAtOnce } from './some-at-once.ts';
 import { measureSessionLength, type SessionLength } from './session-length.ts';
 import { differences, observe, type SandboxState } from './state-oracle.ts';
 import { callsAtEnd, TaskRun } from './task-run.ts';
@@ -37,6 +38,7 @@ const policyNames = [
 ] as const satisfies readonly PolicyName[];
 
 const thinkMs = 120;
+const tasksAtOnce = 2;
 const families = ['shell-intensive', 'code-repair'] as const satisfies readonly Family[];
 
 export interface RecoveryOptions {
@@ -122,7 +124,7 @@ export async function measureRecovery(options: RecoveryOptions): Promise<Recover
     );
   const found = new Findings();
   await using helpers = new PolicyHelpers(directory);
-  for (const [at, task] of chosen.entries()) {
+  const measure = async (at: number, task: WorkloadTask): Promise<void> => {
     const place = families
       .slice(0, families.indexOf(task.family))
       .reduce((sum, family) => sum + chosen.filter((each) => each.family === family).length, 0);
@@ -142,7 +144,9 @@ export async function measureRecovery(options: RecoveryOptions): Promise<Recover
         found.killed(name, run);
       }
     }
-  }
+  };
+  // None of it is timed but the restores.
+  await someAtOnce(tasksAtOnce, chosen, measure);
   say('added time, in pairs …');
   const time = await measureAddedTime({
     ...{ helpers, directory, tasks: chosen, quick: options.quick },
