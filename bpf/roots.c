@@ -146,16 +146,16 @@ static void add_inodes(const uint64_t *ino, uint32_t count, uint64_t *to, uint32
  */
 static void carry_young(struct tracked_root *root, const struct root_hints *now, uint32_t own) {
     struct carried_hints *carried = &root->carried;
-    uint64_t at_ns = monotonic_ns();
-    int young = carried->at_ns != 0 && at_ns - carried->at_ns <= settle_ns();
+    uint64_t newest_ns = programs_root_state(root->slot)->last_ns;
+    int young = carried->newest_ns != 0 && monotonic_ns() - carried->newest_ns <= settle_ns();
     if (now->hints == 0 || unsettled_ns(root, 1) == 0) {
         if (!young)
-            carried->at_ns = 0;
+            carried->newest_ns = 0;
         return;
     }
     if (!young)
         carried->count = carried->overflow = 0;
-    carried->at_ns = at_ns;
+    carried->newest_ns = newest_ns;
     carried->overflow |= now->overflow;
     add_inodes(now->ino, own, carried->ino, &carried->count, ROOT_INODES_MAX, &carried->overflow);
 }
@@ -188,7 +188,7 @@ void root_take(struct tracked_root *root, int carry, struct root_hints *out) {
     out->count = kept;
     if (carry)
         carry_young(root, out, kept);
-    if (before.at_ns == 0)
+    if (before.newest_ns == 0)
         return;
     out->hints++;
     out->overflow |= before.overflow;

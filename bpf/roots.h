@@ -10,7 +10,7 @@
 
 /* Hinted so shortly before a fence that the next one tells it again. */
 struct carried_hints {
-    uint64_t at_ns; /* of that fence; 0: none */
+    uint64_t newest_ns; /* CLOCK_MONOTONIC of the newest of them; 0: none */
     uint32_t count;
     int overflow;
     uint64_t ino[ROOT_INODES_MAX];

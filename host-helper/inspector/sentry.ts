@@ -77,8 +77,8 @@ export interface Observation {
     /** At least one inode below it changed (or may have). */
     readonly dirty: boolean;
     /**
-     * Distinct inode numbers hinted, at most 1024; `overflow` when there were more. A file that was made and not
-     * written may show only by its directory's number.
+     * Distinct inode numbers hinted, at most 1024; `overflow` when there were more. A file that was made may
+     * show only by its directory's number.
      */
     readonly inodes: readonly bigint[];
     readonly overflow: boolean;

@@ -324,6 +324,9 @@ test('more inodes than a fence lists are told as an overflow', { skip }, async (
   const plain = bench.plain();
   const { number, sandbox } = await watched(t, plain);
   await sandbox.run('/bin/sh', '-c', `cd ${plain}; for i in $(seq 700); do echo x > $i; done`);
+  const [made] = (await sentry.fence(number)).roots;
+  assert.ok(made?.dirty && !made.overflow, 'what is made in a directory shows by the directory');
+  await sandbox.run('/bin/sh', '-c', `cd ${plain}; for i in $(seq 700); do echo x >> $i; done`);
   const [root] = (await sentry.fence(number)).roots;
   assert.ok(root?.dirty && root.overflow);
 });
