@@ -98,7 +98,7 @@ export class StoreQuota implements Quota {
       const room = mebibytes(Math.max(0, freeBytes - reserveFreeBytes));
       return new TurntableError(
         'quotaExceeded',
-        `The disk with the state directory has ${room} free beside the reserve of ${mebibytes(reserveFreeBytes)}, too little for this step. ${kept} Free some space (\`turntable gc\`, \`turntable session rm\`), then try again.`,
+        `The disk with the state directory is full, or would be: ${room} free beside the reserve of ${mebibytes(reserveFreeBytes)}. ${kept} Free some space (\`turntable gc\`, \`turntable session rm\`), then try again.`,
         { data: { freeBytes, reserveFreeBytes } },
       );
     }

@@ -102,7 +102,7 @@ test(
     const { turn, exitCode } = await made;
     assert.equal(exitCode, 0);
     assert.equal(turn.checkpoint?.restorable, false, JSON.stringify(turn.checkpoint));
-    assert.match(turn.checkpoint.reason, /not restorable: .*disk.*[Ff]ree some space/s);
+    assert.match(turn.checkpoint.reason, /not restorable: .*disk.*full.*Free some space/s);
     assert.notEqual(turn.effectClass, 'none');
     await assert.rejects(helper.client.request('rewind', { sessionId: session, turn: 1 }), (error) => {
       assert.match(String(error), /disk.*full.*[Ff]ree some/s);

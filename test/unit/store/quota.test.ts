@@ -75,7 +75,7 @@ void test('a refusal names what is in the way: the disk where that leaves less r
     );
     for (const maxStoreBytes of [undefined, Number.MAX_SAFE_INTEGER]) {
       const words = text({ maxStoreBytes, reserveFreeBytes });
-      assert.match(words, /^The disk .* too little for this step.*Free some space/);
+      assert.match(words, /^The disk .* is full, or would be: .*Free some space/);
       assert.doesNotMatch(words, /maxStoreBytes/);
     }
   });
