@@ -59,8 +59,6 @@ export async function killAndRestore(request: KillRequest): Promise<{ run: KillR
   let back: string | undefined;
   const due = Promise.withResolvers<void>();
   const compare = async (callsTaken: number, sessionId: string): Promise<void> => {
-    // A probe knocks at servers: not while they stand still for their checkpoint.
-    await untilOpen(host.watched, sessionId);
     const { stateDirectory } = host.helper;
     const state = await observe({ stateDirectory, sessionId, workspace, probes: task.probes });
     const expected = faultFree.get(callsTaken);
@@ -77,10 +75,15 @@ export async function killAndRestore(request: KillRequest): Promise<{ run: KillR
         if (callsTaken === step - 1) setTimeout(() => due.resolve(), instantMs);
         return;
       }
+      const resumed = back;
       // Whatever goes wrong here must be told: to the agent it would look like a broken model.
-      await compare(callsTaken, back).catch((error: unknown) => {
+      try {
+        // A probe knocks at servers: not while they stand still for their checkpoint.
+        await untilOpen(host.watched, resumed);
+        await compare(callsTaken, resumed);
+      } catch (error) {
         notes.push(`after call ${callsTaken}: not compared: ${String(error)}`);
-      });
+      }
     },
   });
   await Promise.race([due.promise, sleep(settledMs)]);

@@ -79,7 +79,7 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
       work.name === 'outside' ? { cwd: outside, cgroup: elsewhere } : { cwd: merged, cgroup: inside };
     const ratio = await measurePairs(
       {
-        budgetMs: quick ? 4_000 : 40_000,
+        budgetMs: quick ? 3_000 : 40_000,
         minimumPairs: quick ? 3 : 10,
         maximumPairs: quick ? 15 : 60,
         signal,
