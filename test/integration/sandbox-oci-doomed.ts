@@ -1,6 +1,6 @@
 /**
- * A helper that starts a sandbox, freezes it, and waits to be killed: run by sandbox-oci.test.ts. Arguments: state directory, spec as JSON,
- * `freeze` or `dump`: where it is when it dies.
+ * A helper that starts a sandbox, freezes or dumps it, and waits to be killed: run by sandbox-oci.test.ts and killed-dump.test.ts.
+ * Arguments: state directory, spec as JSON, and where it is when it dies: `freeze`, `dump` (written, at its end) or `dumping` (begun).
  */
 import { join } from 'node:path';
 import { createOciBackend } from '../../host-helper/sandbox/oci/backend.ts';
@@ -30,6 +30,9 @@ if (where === 'dump') {
     tell();
     return new Promise(() => {});
   });
+} else if (where === 'dumping') {
+  tell();
+  await sandbox.dump(join(stateDirectory, 'images'), async () => {});
 } else {
   await sandbox.freeze();
   tell();

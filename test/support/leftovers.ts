@@ -3,7 +3,7 @@
  * What was there before the run (a helper at work) is not blamed on it. Only looks; removes nothing.
  */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const ours = /turntable/i;
@@ -80,13 +80,31 @@ function* cgroups(directory: string, depth: number): Generator<string> {
   }
 }
 
-function* processes({ runId }: TestRun): Generator<string> {
+function* processes(run: TestRun): Generator<string> {
+  const { runId } = run;
   for (const pid of list('/proc', true)) {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) continue;
-    if (!read(`/proc/${pid}/environ`).includes(`TURNTABLE_TEST_RUN=${runId}`)) continue;
     const command = read(`/proc/${pid}/cmdline`).split('\0').join(' ').trim();
+    const mine = read(`/proc/${pid}/environ`).includes(`TURNTABLE_TEST_RUN=${runId}`);
+    if (!mine && !(command.includes('criu') && hasFilesOf(pid, run))) continue;
     // Empty: a zombie whose parent has not looked yet.
     if (command !== '') yield `process ${pid} ${command.slice(0, 200)}`;
+  }
+}
+
+/** CRIU writes its title over its environment, so what it has open has to tell whose it is. */
+function hasFilesOf(pid: string, run: TestRun): boolean {
+  return list(`/proc/${pid}/fd`).some((file) => {
+    const path = link(`/proc/${pid}/fd/${file}`);
+    return path.startsWith(run.directory) || (run.alone && ours.test(path));
+  });
+}
+
+function link(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
   }
 }
 

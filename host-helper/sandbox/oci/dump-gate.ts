@@ -81,6 +81,8 @@ export async function dumpThroughGate(
       (error: unknown) => ({ error }),
     );
     const failedAtGate = await visit;
+    // A script whose CRIU was killed just before its word came.
+    if (failed && visit === undefined) await answer.write('stop\n');
     const failure = failedAtGate ?? failed;
     if (failure) throw failure.error;
     if (visit === undefined) await atGate();

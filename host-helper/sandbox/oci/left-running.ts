@@ -7,6 +7,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../log.ts';
 import { dumpGatePlaces, releaseDumpGate } from './dump-gate.ts';
+import { dumpsBelow, DumpWatch } from './dump-watch.ts';
 
 const patienceMs = 30_000;
 const mark = 'TURNTABLE_HELPER_OF';
@@ -19,14 +20,19 @@ export function markChildren(stateDirectory: string): void {
 /** Waits for what dead helpers began: call before anything of the state directory is touched. */
 export async function waitForCommands(stateDirectory: string, logger: Logger): Promise<void> {
   const deadline = Date.now() + patienceMs;
+  const dumps = new DumpWatch(stateDirectory, logger);
   for (;;) {
-    const left = await commandsOf(stateDirectory);
+    const left = [
+      ...(await commandsOf(stateDirectory)),
+      ...(await dumpsBelow(stateDirectory)).map((pid) => `criu ${pid}`),
+    ];
     if (left.length === 0) return;
     if (Date.now() > deadline) {
       logger.warn('commands of an earlier helper do not end', { left });
       return;
     }
     await releaseGates(stateDirectory);
+    await dumps.look();
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
 }

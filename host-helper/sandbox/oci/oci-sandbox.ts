@@ -22,11 +22,20 @@ import { cgroupOf, limitProcesses, removeCgroup, reserveCgroup, setFrozen } from
 import { runCommand, tryCommand } from './command.ts';
 import { dumpThroughGate, makeDumpGate, releaseDumpGate } from './dump-gate.ts';
 import { closeDoors, openDoors } from './doors.ts';
+import { dumpsBelow, DumpWatch } from './dump-watch.ts';
 import { supervisorSocket, type SandboxLayout } from './layout.ts';
 import { unmountBelow } from './mount-table.ts';
 import { createNetns, deleteNetns } from './netns.ts';
 import { criuReason, imageSizeBytes, readShape, writeShape } from './process-image.ts';
-import { identify, isAlive, signalProcess, waitForEnd, type ProcessIdentity } from './process-identity.ts';
+import {
+  anyWith,
+  identify,
+  isAlive,
+  isEnding,
+  signalProcess,
+  waitUntil,
+  type ProcessIdentity,
+} from './process-identity.ts';
 import { readRecord, writeRecord, type SandboxRecord } from './record.ts';
 import { ensureMountPoint, ensureRootfs } from './rootfs.ts';
 import { RootMounts } from './root-mounts.ts';
@@ -216,7 +225,8 @@ export class OciSandbox implements Sandbox {
         await writeShape(imageDirectory, running.masks);
         return { frozenMs, imageBytes: await imageSizeBytes(imageDirectory) };
       } finally {
-        await this.#attach(running.supervisor);
+        // One that was killed meanwhile is told of as lost.
+        if (!(await isEnding(running.supervisor))) await this.#attach(running.supervisor);
         crashPoint('dump:attached');
       }
     });
@@ -275,9 +285,19 @@ export class OciSandbox implements Sandbox {
         return;
       }
       // The last helper may have died in the middle of a dump (it is let go at its gate, which it may reach only now, and fails) or of a capture.
-      const letGo = (): Promise<void> => releaseDumpGate(layout.dumpGate);
-      if (!(await waitForEnd(['checkpoint', layout.work], abandonedDumpMs, letGo))) {
+      const watch = new DumpWatch(layout.work, logger);
+      const letGo = async (): Promise<void> => {
+        await releaseDumpGate(layout.dumpGate);
+        await watch.look();
+      };
+      const ends = async (): Promise<boolean> =>
+        (await dumpsBelow(layout.work)).length === 0 && !(await anyWith(['checkpoint', layout.work]));
+      if (!(await waitUntil(ends, abandonedDumpMs, letGo))) {
         logger.warn('a dump of an earlier helper does not end', { id: this.id });
+      }
+      if (await isEnding(supervisor)) {
+        await this.#removeProcesses();
+        return;
       }
       if ((await runc.state(this.id))?.status === 'paused') await runc.resume(this.id);
       const cgroup = await cgroupOf(supervisor.pid);
@@ -388,15 +408,21 @@ export class OciSandbox implements Sandbox {
   }
 
   async #checkpoint(imageDirectory: string): Promise<void> {
-    const { runc, layout, spec } = this.#context;
+    const { runc, layout, spec, logger } = this.#context;
+    const { supervisor } = this.#mustRun();
     try {
-      await runc.checkpoint(this.id, imageDirectory, layout.work);
+      await new DumpWatch(layout.work, logger).during(async () =>
+        runc.checkpoint(this.id, imageDirectory, layout.work),
+      );
     } catch (cause) {
       const reason = await criuReason(join(layout.work, 'dump.log'));
       const words = reason || (cause instanceof Error ? cause.message : String(cause));
+      const after = (await isEnding(supervisor))
+        ? 'It ended meanwhile.'
+        : 'It runs on; end the process that is in the way to save them again.';
       throw new TurntableError(
         'checkpointFailed',
-        `The processes of sandbox ${spec.id} cannot be saved: ${words}. It runs on; end the process that is in the way to save them again.`,
+        `The processes of sandbox ${spec.id} cannot be saved: ${words}. ${after}`,
         { cause },
       );
     }

@@ -4,6 +4,11 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { z } from 'zod';
 
+/** PF_EXITING of the kernel's flags (field 9 of proc(5) stat). */
+const exitingFlag = 0x4;
+/** SIGKILL, 9, in a mask of signals. */
+const killMask = 1n << 8n;
+
 export const processIdentitySchema = z.object({
   pid: z.int().positive(),
   /** Clock ticks since boot, field 22 of proc(5) stat. */
@@ -27,6 +32,19 @@ export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
   return (await identify(identity.pid))?.startTicks === identity.startTicks;
 }
 
+/** Whether it is gone or on its way: killed, though it may not have come to its end. */
+export async function isEnding(identity: ProcessIdentity): Promise<boolean> {
+  if (!(await isAlive(identity))) return true;
+  const read = (file: string): Promise<string> =>
+    readFile(`/proc/${identity.pid}/${file}`, 'utf8').catch(() => '');
+  const [stat, status] = await Promise.all([read('stat'), read('status')]);
+  const flags = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[6]);
+  const pending = [...status.matchAll(/^(?:SigPnd|ShdPnd):\s*([0-9a-f]+)$/gm)];
+  return (
+    (flags & exitingFlag) !== 0 || pending.some(([, mask = '0']) => (BigInt(`0x${mask}`) & killMask) !== 0n)
+  );
+}
+
 /** Sends a signal when it is still that process. */
 export async function signalProcess(identity: ProcessIdentity, signal: NodeJS.Signals): Promise<void> {
   if (!(await isAlive(identity))) return;
@@ -37,14 +55,14 @@ export async function signalProcess(identity: ProcessIdentity, signal: NodeJS.Si
   }
 }
 
-/** Waits until no process has all of these words as arguments, with a `nudge` now and then. Returns false when one is still there at the limit. */
-export async function waitForEnd(
-  words: readonly string[],
+/** Waits until something holds, with a `nudge` now and then. Returns false when it does not at the limit. */
+export async function waitUntil(
+  holds: () => Promise<boolean>,
   limitMs: number,
   nudge: () => Promise<void>,
 ): Promise<boolean> {
   const deadline = Date.now() + limitMs;
-  while (await anyWith(words)) {
+  while (!(await holds())) {
     if (Date.now() > deadline) return false;
     await nudge();
     await new Promise((resolve) => setTimeout(resolve, 20));
@@ -52,7 +70,8 @@ export async function waitForEnd(
   return true;
 }
 
-async function anyWith(words: readonly string[]): Promise<boolean> {
+/** Whether a process has all of these words as arguments. */
+export async function anyWith(words: readonly string[]): Promise<boolean> {
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const argv = (await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '')).split('\0');
