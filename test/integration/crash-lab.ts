@@ -27,7 +27,8 @@ interface Published {
 export const startCounter =
   `mkfifo /tmp/ask /tmp/answer; ` +
   `setsid nohup sh -c 'n=0; while :; do read x </tmp/ask; n=$((n+1)); echo $n >/tmp/answer; done' </dev/null >/dev/null 2>&1 &`;
-const askCounter = 'echo x >/tmp/ask; head -n1 /tmp/answer';
+// No program starts between the question and its answer: without a helper none may, and a counter that nobody hears out waits for ever.
+const askCounter = 'echo x >/tmp/ask; read answer </tmp/answer; echo "$answer"';
 
 /** Scripts of one session run one after another, also those whose helper died. */
 const oneByOne = (script: string): string => `exec flock -o /tmp/one-by-one sh -c ${quote(script)}`;
