@@ -2,22 +2,29 @@
  * What the BPF programs cost: the same work in a control group with the sentry's programs attached and with none, in turns; nothing
  * else of a sandbox is in it. The figure is CPU time as the kernel accounts it to the control group (`cpu.stat`): it holds what the
  * programs add to whatever they interrupt, and wall time on a busy machine does not repeat within the few per cent that are asked for.
- * Wall time stands beside it.
+ * Wall time stands beside it, and what the kernel itself counts within the programs.
  */
 
 import { existsSync } from 'node:fs';
-import { mkdir, readFile, rmdir, stat } from 'node:fs/promises';
+import { mkdir, readFile, realpath, rmdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { startSentry } from '../inspector/sentry-process.ts';
 import type { Sentry } from '../inspector/sentry.ts';
 import { silentLogger } from '../log.ts';
 import { mountOverlays } from '../sandbox/oci/overlay.ts';
+import { bpfMsOf, childrenExecuting, keepBpfAccount } from './bpf-time.ts';
 import { prepareWork, type Work } from './overhead-work.ts';
 import { measurePairs, type PairedRatio, type Taken } from './paired.ts';
 import { run } from './run-command.ts';
+import { median, rounded } from './statistics.ts';
 
 export type WorkName = Work['name'];
-export type Overhead = Readonly<Record<WorkName, PairedRatio & { readonly text: string }>>;
+export interface WorkOverhead extends PairedRatio {
+  readonly text: string;
+  /** CPU time within the BPF programs over all of the work's, watched: the kernel's own account, and the least that they can cost. */
+  readonly programShare: number;
+}
+export type Overhead = Readonly<Record<WorkName, WorkOverhead>>;
 
 export interface OverheadOptions {
   /** Fresh; on the file system of a state directory. */
@@ -69,6 +76,9 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
     log: silentLogger,
   });
   cleanup.defer(() => sentry.close());
+  const [sentryPid] = await childrenExecuting(await realpath(options.sentryPath));
+  if (sentryPid === undefined)
+    throw new Error('The sentry is not to be found among the children of this process.');
 
   const measured: [WorkName, Overhead[WorkName]][] = [];
   for (const work of works) {
@@ -77,6 +87,14 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
     let round = 0;
     const at =
       work.name === 'outside' ? { cwd: outside, cgroup: elsewhere } : { cwd: merged, cgroup: inside };
+    const once = async (on: boolean): Promise<Taken> => {
+      // Always a fresh place, and nothing is removed in between: ext4 walks past every inode that was deleted within the last
+      // half minute, so that creating after deleting costs several times as much, and never twice the same.
+      const cwd = join(at.cwd, `${work.name}-${(round += 1)}`);
+      await mkdir(cwd);
+      if (work.prepare) await run(['sh', '-ec', work.prepare], { cwd, signal });
+      return watched(sentry, on, { inside, upper }, () => take(work, { ...at, cwd }, signal));
+    };
     const ratio = await measurePairs(
       {
         budgetMs: quick ? 3_000 : 40_000,
@@ -84,16 +102,19 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
         maximumPairs: quick ? 15 : 60,
         signal,
       },
-      async (on) => {
-        // Always a fresh place, and nothing is removed in between: ext4 walks past every inode that was deleted within the last
-        // half minute, so that creating after deleting costs several times as much, and never twice the same.
-        const cwd = join(at.cwd, `${work.name}-${(round += 1)}`);
-        await mkdir(cwd);
-        if (work.prepare) await run(['sh', '-ec', work.prepare], { cwd, signal });
-        return watched(sentry, on, { inside, upper }, () => take(work, { ...at, cwd }, signal));
-      },
+      once,
     );
-    measured.push([work.name, { text: work.text, ...ratio }]);
+    const shares: number[] = [];
+    {
+      await using _account = await keepBpfAccount();
+      for (let taken = 0; taken < (quick ? 1 : 5); taken += 1) {
+        const beforeMs = await bpfMsOf(sentryPid);
+        const { cpuMs } = await once(true);
+        shares.push(((await bpfMsOf(sentryPid)) - beforeMs) / cpuMs);
+      }
+    }
+    const programShare = rounded(median(shares));
+    measured.push([work.name, { text: work.text, ...ratio, programShare }]);
   }
   return Object.fromEntries(measured) as unknown as Overhead;
 }

@@ -20,6 +20,8 @@ export interface PairedRatio {
   /** CPU milliseconds of one run without, median. */
   readonly baseCpuMs: number;
   readonly baseWallMs: number;
+  /** Every pair: CPU milliseconds with and without. */
+  readonly taken: readonly (readonly [number, number])[];
 }
 
 export interface PairingLimits {
@@ -56,5 +58,6 @@ export async function measurePairs(
     pairs: taken.length,
     baseCpuMs: rounded(median(taken.map(({ off }) => off.cpuMs))),
     baseWallMs: rounded(median(taken.map(({ off }) => off.wallMs))),
+    taken: taken.map(({ on, off }) => [rounded(on.cpuMs, 4), rounded(off.cpuMs, 4)]),
   };
 }

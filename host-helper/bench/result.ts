@@ -10,7 +10,7 @@ const figure = z.number();
 /** By number of files in the repository. */
 const bySize = z.object({ '1k': figure, '20k': figure, '250k': figure });
 
-/** Of the BPF programs alone. */
+/** Of the BPF programs alone. As `overhead`: CPU with / CPU without; as `programShare`: time within them / CPU with. */
 export const overheadSchema = z.object({
   gitClone: figure,
   untar: figure,
@@ -39,7 +39,12 @@ export const recoverySchema = z.object({
   fullEveryTurn: figure,
 });
 /** `skipRate`: the share of turns that needed no checkpoint. */
-export const trafficSchema = z.object({ savedVsFull: figure, skipRate: figure });
+/** `savedVsPlainImages`: what ours stored, against the images of full every turn kept as they were written. */
+export const trafficSchema = z.object({
+  savedVsFull: figure,
+  savedVsPlainImages: figure.optional(),
+  skipRate: figure,
+});
 /** With the model's waits times `thinkScale`; `unscaled` is the same work reckoned behind waits as long as real ones. */
 export const timeSchema = z.object({
   addedRatio: figure,
@@ -83,7 +88,7 @@ export const colocationSchema = z.object({
 
 /** The figures of a whole run. */
 export const figuresSchema = z.object({
-  inspector: corpusSchema.extend({ overhead: overheadSchema }),
+  inspector: corpusSchema.extend({ overhead: overheadSchema, programShare: overheadSchema.optional() }),
   recovery: recoverySchema,
   traffic: trafficSchema,
   time: timeSchema,

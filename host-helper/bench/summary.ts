@@ -46,6 +46,13 @@ export function mainFigures(figures: PartialFigures): MainFigure[] {
       value: percentAdded(overhead.outside - 1),
       aim: '≤ 1 %',
     },
+    inspector?.programShare && {
+      text: '… of which within the programs, by the kernel’s own account: the same five, then outside',
+      value: (['gitClone', 'untar', 'find', 'cBuild', 'npmInstall', 'outside'] as const)
+        .map((name) => percent(inspector.programShare?.[name] ?? Number.NaN))
+        .join(', '),
+      aim: '',
+    },
     recovery && {
       text: 'Restored turns equal to the fault-free state',
       value: percent(recovery.ours),
@@ -61,6 +68,13 @@ export function mainFigures(figures: PartialFigures): MainFigure[] {
       value: percent(traffic.savedVsFull),
       aim: '≥ 87 %',
     },
+    traffic?.savedVsPlainImages === undefined
+      ? undefined
+      : {
+          text: '… and kept, against whole images kept as they are written',
+          value: percent(traffic.savedVsPlainImages),
+          aim: '',
+        },
     traffic && {
       text: 'Turns that needed no checkpoint',
       value: percent(traffic.skipRate),

@@ -25,6 +25,8 @@ export interface Traffic {
   readonly savedVsFull: number;
   /** The same of what stays stored: both deduplicate, so this is the smaller claim. */
   readonly savedStoredVsFull: number;
+  /** 1 − stored(ours) / written(full every turn): against what keeps each image as it is, for want of a store by content. */
+  readonly savedVsPlainImages: number;
   readonly byPolicy: Readonly<Record<string, PolicyTraffic>>;
   /** Share of the agent's turns that needed no checkpoint, under ours. */
   readonly skipRate: number;
@@ -48,6 +50,7 @@ export function summariseTraffic(runs: readonly PolicyRun[]): Traffic {
   return {
     savedVsFull: saved(ours?.writtenBytes, fullEveryTurn?.writtenBytes),
     savedStoredVsFull: saved(ours?.storedBytes, fullEveryTurn?.storedBytes),
+    savedVsPlainImages: saved(ours?.storedBytes, fullEveryTurn?.writtenBytes),
     byPolicy,
     skipRate: skipRate(mine.flatMap((run) => agentTurns(run))),
     skipRateByFamily: Object.fromEntries(families.map((family) => [family, skipRate(turnsOf(family))])),

@@ -161,7 +161,9 @@ const works: readonly Work[] = [
     prepare: nothing,
     async act(place) {
       for (let tries = 0; tries < 6; tries++) {
-        await place.script('echo x >/tmp/ask; read answer </tmp/answer; echo "$answer" >/tmp/said; echo made >made');
+        await place.script(
+          'echo x >/tmp/ask; read answer </tmp/answer; echo "$answer" >/tmp/said; echo made >made',
+        );
         const held = place.lab.counters.get(place.main) ?? 0;
         place.lab.counters.set(place.main, held + 1);
       }

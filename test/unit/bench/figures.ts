@@ -17,9 +17,17 @@ export const completeFigures: Figures = {
       npmInstall: 0.998,
       outside: 1.006,
     },
+    programShare: {
+      gitClone: 0.008,
+      untar: 0.009,
+      find: 0,
+      cBuild: 0.003,
+      npmInstall: 0.005,
+      outside: 0.004,
+    },
   },
   recovery: { ours: 1, filesOnly: 0.42, conversationOnly: 0.08, fullEveryTurn: 1 },
-  traffic: { savedVsFull: 0.93, skipRate: 0.75 },
+  traffic: { savedVsFull: 0.93, savedVsPlainImages: 0.99, skipRate: 0.75 },
   time: {
     ...{ addedRatio: 0.008, holdBackP95: 12, thinkScale: 0.05 },
     unscaled: { addedRatio: 0.001, holdBackP95: 0 },

@@ -68,6 +68,9 @@ test('a complete run has every promised figure under its promised name', () => {
     'inspector.overhead.npmInstall',
     'inspector.overhead.outside',
     'inspector.overhead.untar',
+    ...['cBuild', 'find', 'gitClone', 'npmInstall', 'outside', 'untar'].map(
+      (work) => `inspector.programShare.${work}`,
+    ),
     'inspector.turns',
     'recovery.conversationOnly',
     'recovery.filesOnly',
@@ -79,6 +82,7 @@ test('a complete run has every promised figure under its promised name', () => {
     'time.unscaled.addedRatio',
     'time.unscaled.holdBackP95',
     'traffic.savedVsFull',
+    'traffic.savedVsPlainImages',
     'traffic.skipRate',
   ]);
   assert.deepEqual(missingFigures(completeFigures), []);
@@ -96,8 +100,8 @@ test('a run in which a section failed keeps the figures of the others and names 
 });
 
 test('two sections bring two parts of the inspector’s figures', () => {
-  const { overhead, ...corpus } = completeFigures.inspector;
-  const merged = mergeFigures({ inspector: { overhead } }, { inspector: corpus });
+  const { overhead, programShare, ...corpus } = completeFigures.inspector;
+  const merged = mergeFigures({ inspector: { overhead, programShare } }, { inspector: corpus });
   assert.deepEqual(merged, { inspector: completeFigures.inspector });
 });
 

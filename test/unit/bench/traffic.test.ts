@@ -27,6 +27,7 @@ test('what is saved is told of what was written and of what stays, and the first
   ]);
   assert.equal(traffic.savedVsFull, 0.9);
   assert.equal(traffic.savedStoredVsFull, 0.6);
+  assert.equal(traffic.savedVsPlainImages, 0.96);
   assert.equal(traffic.byPolicy['ours']?.turns, 2);
 });
 
