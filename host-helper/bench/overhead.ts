@@ -45,7 +45,7 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
   const works = await prepareWork(
     source,
     quick
-      ? { repositoryFiles: 2_000, cFiles: 30, packages: 60 }
+      ? { repositoryFiles: 1_500, cFiles: 20, packages: 40 }
       : { repositoryFiles: 4_000, cFiles: 60, packages: 120 },
     signal,
   );
@@ -97,7 +97,7 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
     };
     const ratio = await measurePairs(
       {
-        budgetMs: quick ? 3_000 : 40_000,
+        budgetMs: quick ? 2_500 : 40_000,
         minimumPairs: quick ? 3 : 10,
         maximumPairs: quick ? 15 : 60,
         signal,

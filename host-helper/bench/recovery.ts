@@ -103,7 +103,7 @@ const full: Plan = {
 };
 const quick: Plan = {
   tasksPerFamily: 1,
-  turns: { ours: 5, filesOnly: 2, conversationOnly: 2, fullEveryTurn: 2 },
+  turns: { ours: 5, filesOnly: 2, conversationOnly: 2, fullEveryTurn: 1 },
   kills: {
     ours: { tasks: 1, styles: ['sandbox'] },
     filesOnly: { tasks: 0, styles: [] },

@@ -88,6 +88,16 @@ function* onHost({ stateDirectory, helperPid, sessions, running }: Expected): Ge
   yield* sameSet('container', list(join(stateDirectory, 'runc')), running);
   for (const [id, paths] of cgroups) for (const path of paths) yield* standingStill(id, path);
   yield* strangers(stateDirectory, helperPid);
+  yield* sameSet('door process', doorsOf(`/run/netns/${prefix}`), running);
+}
+
+/** By session, as often as there are processes. */
+function doorsOf(prefix: string): string[] {
+  return list('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map((name) => read(`/proc/${name}/cmdline`).split('\0'))
+    .filter((argv) => argv[1] === 'door' && argv[2]?.startsWith(prefix) === true)
+    .map((argv) => argv[2]?.slice(prefix.length) ?? '');
 }
 
 /** Frozen cgroups, stopped and traced processes; a turn may have stopped a `sleep` of its own. */
@@ -177,6 +187,8 @@ export function strayFiles(folder: string): string[] {
 
 function* sameSet(what: string, found: readonly string[], wanted: readonly string[]): Generator<string> {
   for (const each of found) if (!wanted.includes(each)) yield `${what} ${each} should not be there`;
+  for (const [at, each] of found.entries())
+    if (found.indexOf(each) !== at) yield `${what} ${each} is there twice`;
   for (const each of wanted) if (!found.includes(each)) yield `${what} ${each} is missing`;
 }
 

@@ -175,7 +175,8 @@ const works: readonly Work[] = [
     steps: [
       ...(['rewind:safe', 'rewind:ended', 'rewind:stopped', 'renew:moved', 'renew:cleared'] as const),
       ...(['rewind:prepared', 'restore:files', 'restore:opened', 'restore:processes'] as const),
-      ...(['rewind:restored', 'rewind:carried', 'rewind:moved', 'rewind:whole', 'rewind:done'] as const),
+      ...(['launch:doors', 'launch:noted', 'rewind:restored', 'rewind:carried', 'rewind:moved'] as const),
+      ...(['rewind:whole', 'rewind:done'] as const),
     ],
     async prepare({ lab, main, count }) {
       await lab.ask(main);

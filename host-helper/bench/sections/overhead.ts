@@ -49,7 +49,7 @@ export const overhead: Section = {
           note: 'Only the BPF programs are switched: the work runs in a control group and an overlay, with nothing else of a sandbox. “In programs” is the kernel’s own account of the time within them.',
         },
       ],
-      ...(context.quick ? { leftOut: 'half of the files to work on, and most pairs' } : {}),
+      ...(context.quick ? { leftOut: 'two thirds of the files to work on, and most pairs' } : {}),
     };
   },
 };

@@ -21,7 +21,7 @@ import { criuOptions, ociConfig, type Mask } from './bundle.ts';
 import { cgroupOf, limitProcesses, removeCgroup, reserveCgroup, setFrozen } from './cgroup.ts';
 import { runCommand, tryCommand } from './command.ts';
 import { dumpThroughGate, makeDumpGate, releaseDumpGate } from './dump-gate.ts';
-import { closeDoors, openDoors } from './doors.ts';
+import { closeDoors, findDoors, openDoors } from './doors.ts';
 import { dumpsBelow, DumpWatch } from './dump-watch.ts';
 import { supervisorSocket, type SandboxLayout } from './layout.ts';
 import { unmountBelow } from './mount-table.ts';
@@ -278,6 +278,7 @@ export class OciSandbox implements Sandbox {
   async takeOver(): Promise<void> {
     await this.#exclusive(async () => {
       const { runc, layout, logger } = this.#context;
+      await this.#closeStrayDoors();
       const state = await runc.state(this.id);
       const supervisor = state && state.pid > 0 ? await identify(state.pid) : undefined;
       if (!state || !supervisor || state.status === 'stopped' || state.status === 'created') {
@@ -449,6 +450,17 @@ export class OciSandbox implements Sandbox {
   async #openDoors(): Promise<ProcessIdentity | undefined> {
     const { supervisorPath, layout, spec } = this.#context;
     return openDoors({ supervisorPath, netns: layout.netns, doors: spec.doors });
+  }
+
+  /** Those that a helper opened and died before it had noted them. */
+  async #closeStrayDoors(): Promise<void> {
+    const noted = this.#record.doors;
+    const { netns } = this.#context.layout;
+    for (const found of await findDoors(netns)) {
+      const { pid, startTicks } = found.identity;
+      if (found.netns !== netns || (pid === noted?.pid && startTicks === noted.startTicks)) continue;
+      await closeDoors(found.identity);
+    }
   }
 
   async #hangUpDoors(cgroup: SandboxCgroup): Promise<void> {
