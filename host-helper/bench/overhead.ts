@@ -99,7 +99,7 @@ export async function measureOverhead(options: OverheadOptions): Promise<Overhea
       {
         budgetMs: quick ? 2_500 : 40_000,
         minimumPairs: quick ? 3 : 10,
-        maximumPairs: quick ? 15 : 60,
+        maximumPairs: quick ? 6 : 60,
         signal,
       },
       once,

@@ -101,15 +101,11 @@ const full: Plan = {
     fullEveryTurn: { tasks: 1, styles: ['elsewhere'] },
   },
 };
+const none = { tasks: 0, styles: [] } as const;
 const quick: Plan = {
   tasksPerFamily: 1,
-  turns: { ours: 5, filesOnly: 2, conversationOnly: 2, fullEveryTurn: 1 },
-  kills: {
-    ours: { tasks: 1, styles: ['sandbox'] },
-    filesOnly: { tasks: 0, styles: [] },
-    conversationOnly: { tasks: 0, styles: [] },
-    fullEveryTurn: { tasks: 0, styles: [] },
-  },
+  turns: { ours: 4, filesOnly: 1, conversationOnly: 1, fullEveryTurn: 1 },
+  kills: { ours: none, filesOnly: none, conversationOnly: none, fullEveryTurn: none },
 };
 
 export async function measureRecovery(options: RecoveryOptions): Promise<Recovery> {

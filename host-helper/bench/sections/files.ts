@@ -19,13 +19,12 @@ export const files: Section = {
     await using helper = await HelperProcess.up(join(directory, 'state'));
     const measure = (size: SizeKey): Promise<FileCheckpoints> => {
       say(`files: a change of three in a repository of ${size} …`);
-      const largest = size === '250k';
       return measureFileCheckpoints(helper, {
         directory,
         files: sizes[size],
-        rounds: quick ? 7 : 25,
-        peerRounds: quick ? (largest ? 3 : 5) : 15,
-        rewinds: quick ? (largest ? 2 : 3) : 5,
+        rounds: quick ? 5 : 25,
+        peerRounds: quick ? 3 : 15,
+        rewinds: quick ? 2 : 5,
         signal,
       });
     };
@@ -122,7 +121,7 @@ export const files: Section = {
       ...(quick
         ? {
             leftOut:
-              'more than 7 rounds (3 of shadow git and 2 rewinds at 250k), sessions of more than 4,000 changed files and 40 turns, the rewind of 1 GB',
+              'more than 5 rounds (3 of shadow git and 2 rewinds), sessions of more than 4,000 changed files and 40 turns, the rewind of 1 GB',
           }
         : {}),
     };

@@ -47,7 +47,7 @@ export const recovery: Section = {
       ],
       ...(quick
         ? {
-            leftOut: 'most tasks and turns, most kills of Turntable’s runs, and all of the other policies’',
+            leftOut: 'most tasks and turns, and all kills',
           }
         : {}),
     };

@@ -35,6 +35,7 @@ export class DumpWatch {
    */
   async look(): Promise<void> {
     if (performance.now() - this.#lookedAtMs < lookEveryMs) return;
+    this.#lookedAtMs = performance.now();
     const before = this.#asleep;
     this.#asleep = new Map();
     for (const criu of await dumpsBelow(this.#directory)) {
@@ -51,15 +52,15 @@ export class DumpWatch {
       });
       for (const pid of [...processes, criu]) kill(pid);
     }
-    this.#lookedAtMs = performance.now();
   }
 
   /** Looks until `work` has settled; resolves or throws as it does. */
   async during<T>(work: () => Promise<T>): Promise<T> {
     let looking: Promise<void> = Promise.resolve();
+    // A little late, so that none comes too early to count.
     const timer = setInterval(() => {
       looking = looking.then(async () => this.look()).catch(() => undefined);
-    }, lookEveryMs);
+    }, lookEveryMs + 20);
     try {
       return await work();
     } finally {
