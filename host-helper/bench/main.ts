@@ -19,7 +19,7 @@ import type { Section } from './section.ts';
 import { sections } from './sections.ts';
 
 const usage = `npm run bench -- [options]
-  --quick            about six minutes: fewer rounds, smaller workloads, the same figures
+  --quick            about six minutes, and one to clean up: fewer rounds, smaller workloads, the same figures
   --only NAME,…      some sections: ${sections.map((section) => section.name).join(', ')};
                      added to a bench.json of the same commit, machine and --quick, else into bench.only.json
   --out FILE         write the result there, whatever was chosen
