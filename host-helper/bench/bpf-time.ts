@@ -17,14 +17,16 @@ export async function keepBpfAccount(): Promise<AsyncDisposable> {
 
 /** Milliseconds that the programs held by a process have run while account was kept. */
 export async function bpfMsOf(pid: number): Promise<number> {
-  let ns = 0;
+  // A program may be held more than once.
+  const nsById = new Map<string, number>();
   for (const file of await readdir(`/proc/${pid}/fd`)) {
-    // A program may be held more than once.
     if ((await readlink(`/proc/${pid}/fd/${file}`).catch(() => '')) !== 'anon_inode:bpf-prog') continue;
     const text = await readFile(`/proc/${pid}/fdinfo/${file}`, 'utf8').catch(() => '');
-    ns += Number(/^run_time_ns:\s*(\d+)$/m.exec(text)?.[1] ?? 0);
+    const id = /^prog_id:\s*(\d+)$/m.exec(text)?.[1];
+    const ns = /^run_time_ns:\s*(\d+)$/m.exec(text)?.[1];
+    if (id !== undefined && ns !== undefined) nsById.set(id, Number(ns));
   }
-  return ns / 1e6;
+  return nsById.values().reduce((sum, ns) => sum + ns, 0) / 1e6;
 }
 
 /** The children of this process that execute a file. */

@@ -101,11 +101,11 @@ const full: Plan = {
     fullEveryTurn: { tasks: 1, styles: ['elsewhere'] },
   },
 };
-const none = { tasks: 0, styles: [] } as const;
+const noKills = { tasks: 0, styles: [] } as const;
 const quick: Plan = {
   tasksPerFamily: 1,
   turns: { ours: 4, filesOnly: 1, conversationOnly: 1, fullEveryTurn: 1 },
-  kills: { ours: none, filesOnly: none, conversationOnly: none, fullEveryTurn: none },
+  kills: { ours: noKills, filesOnly: noKills, conversationOnly: noKills, fullEveryTurn: noKills },
 };
 
 export async function measureRecovery(options: RecoveryOptions): Promise<Recovery> {

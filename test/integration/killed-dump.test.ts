@@ -28,6 +28,11 @@ async function seizing(spec: SandboxSpec): Promise<void> {
   await until(async () => (await readFile(log, 'utf8').catch(() => '')).includes('SEIZE'));
 }
 
+/** Begins a dump, and tells how it ended. */
+async function dumped(stage: Stage, sandbox: Sandbox): Promise<string> {
+  return sandbox.dump(join(stage.stateDirectory, 'images'), async () => {}).then(() => 'dumped', String);
+}
+
 async function nothingIsLeft(stage: Stage, sandbox: Sandbox): Promise<void> {
   assert.deepEqual(await dumpsBelow(stage.stateDirectory), []);
   await sandbox.destroy();
@@ -46,11 +51,7 @@ for (const afterMs of instantsMs) {
       await sandbox.start();
       await startThreads(sandbox);
       const { supervisorPid } = sandbox;
-      const dump = sandbox.dump(join(stage.stateDirectory, 'images'), async () => {});
-      const outcome = dump.then(
-        () => 'dumped',
-        (error: unknown) => String(error),
-      );
+      const outcome = dumped(stage, sandbox);
       await sleep(afterMs);
       process.kill(supervisorPid, 'SIGKILL');
       t.diagnostic(await outcome);
@@ -74,11 +75,7 @@ test('one process killed while it is dumped does not hold the sandbox for ever',
   const children = (await readFile(parent, 'utf8')).trim().split(' ');
   const names = await Promise.all(children.map(async (pid) => readFile(`/proc/${pid}/comm`, 'utf8')));
   const victim = Number(children[names.findIndex((name) => name === 'node\n')]);
-  const dump = sandbox.dump(join(stage.stateDirectory, 'images'), async () => {});
-  const outcome = dump.then(
-    () => 'dumped',
-    (error: unknown) => String(error),
-  );
+  const outcome = dumped(stage, sandbox);
   await seizing(spec);
   process.kill(victim, 'SIGKILL');
   t.diagnostic(await outcome);

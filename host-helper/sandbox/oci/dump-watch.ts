@@ -8,6 +8,7 @@
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../log.ts';
+import { isOfThisHost } from './process-identity.ts';
 
 const lookEveryMs = 500;
 
@@ -72,15 +73,12 @@ export class DumpWatch {
 
 /** Pids of CRIU processes of this host that keep the log of a dump at or below a directory. */
 export async function dumpsBelow(directory: string): Promise<number[]> {
-  const ownNamespace = await readlink('/proc/self/ns/pid');
   const found: number[] = [];
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name)) continue;
     const words = await readFile(`/proc/${name}/cmdline`, 'utf8').catch(() => '');
     // It calls itself "criu: dump …", be it started by name, by path or through a loader.
-    if (!words.includes('criu')) continue;
-    // What runs in a sandbox can call itself what it likes, and is never ours.
-    if ((await readlink(`/proc/${name}/ns/pid`).catch(() => undefined)) !== ownNamespace) continue;
+    if (!words.includes('criu') || !(await isOfThisHost(name))) continue;
     const files = await readdir(`/proc/${name}/fd`).catch(() => []);
     const paths = await Promise.all(
       files.map(async (file) => readlink(`/proc/${name}/fd/${file}`).catch(() => '')),

@@ -3,11 +3,12 @@
  * starting a container, a mount, a removal would go on under the feet of the next helper. What a helper starts therefore carries
  * a mark in its environment, by which the next one finds it and waits. Sandboxes and their doors are not meant: they stay.
  */
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from '../../log.ts';
 import { dumpGatePlaces, releaseDumpGate } from './dump-gate.ts';
 import { dumpsBelow, DumpWatch } from './dump-watch.ts';
+import { isOfThisHost } from './process-identity.ts';
 
 const patienceMs = 30_000;
 const mark = 'TURNTABLE_HELPER_OF';
@@ -53,23 +54,17 @@ export async function probesIn(stateDirectory: string): Promise<string[]> {
   return names.filter((name) => /^probe-[0-9a-f]{8}$/.test(name)).map((name) => join(stateDirectory, name));
 }
 
-/**
- * Not those of this process itself, nor of anything it has started. What runs in a sandbox, or under another user, can say in its
- * environment what it likes, and is never a command of ours.
- */
+/** Not those of this process itself, nor of anything it has started. */
 async function commandsOf(stateDirectory: string): Promise<string[]> {
   const found: string[] = [];
   const wanted = `${mark}=${stateDirectory}`;
-  const ownNamespace = await readlink('/proc/self/ns/pid');
   const marked = new Map<number, { readonly parent: number; readonly words: string }>();
   for (const name of await readdir('/proc')) {
     if (!/^\d+$/.test(name) || Number(name) === process.pid) continue;
     const read = (file: string): Promise<string> => readFile(`/proc/${name}/${file}`, 'utf8').catch(() => '');
     if (!(await read('environ')).split('\0').includes(wanted)) continue;
+    if (!(await isOfThisHost(name))) continue;
     const status = await read('status');
-    const user = Number(/^Uid:\s*(\d+)/m.exec(status)?.[1]);
-    const namespace = await readlink(`/proc/${name}/ns/pid`).catch(() => undefined);
-    if (namespace !== ownNamespace || user !== process.getuid?.()) continue;
     const argv = (await read('cmdline')).split('\0');
     const parent = Number(/^PPid:\s*(\d+)/m.exec(status)?.[1] ?? 0);
     if (argv[1] !== 'door' && argv[0] !== '')

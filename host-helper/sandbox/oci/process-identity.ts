@@ -1,7 +1,7 @@
 /**
  * A process that a later helper can recognize: its pid together with its start time, because pids are used again.
  */
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir, readFile, readlink } from 'node:fs/promises';
 import { z } from 'zod';
 
 /** PF_EXITING of the kernel's flags (field 9 of proc(5) stat). */
@@ -43,6 +43,19 @@ export async function isEnding(identity: ProcessIdentity): Promise<boolean> {
   return (
     (flags & exitingFlag) !== 0 || pending.some(([, mask = '0']) => (BigInt(`0x${mask}`) & killMask) !== 0n)
   );
+}
+
+/**
+ * Whether a process runs under this user and in this namespace of pids. What runs in a sandbox, or under another user, can call
+ * itself and its files what it likes, and is never one of ours.
+ */
+export async function isOfThisHost(pid: number | string): Promise<boolean> {
+  const [own, its, status] = await Promise.all([
+    readlink('/proc/self/ns/pid'),
+    readlink(`/proc/${pid}/ns/pid`).catch(() => undefined),
+    readFile(`/proc/${pid}/status`, 'utf8').catch(() => ''),
+  ]);
+  return its === own && Number(/^Uid:\s*(\d+)/m.exec(status)?.[1]) === process.getuid?.();
 }
 
 /** Sends a signal when it is still that process. */

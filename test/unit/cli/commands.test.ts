@@ -390,7 +390,7 @@ describe('turntable acts', concurrent, () => {
         'session',
         'start',
         '--workspace',
-        '/work/../tmp',
+        '/usr/../tmp',
         '--no-agent',
         '--env',
         'MY_KEY',

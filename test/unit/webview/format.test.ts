@@ -44,7 +44,7 @@ test('thousands stand apart', () => {
 
 test('paths inside the workspace lose it, others stay whole', () => {
   assert.equal(shortPath('/w/src/a.ts', '/w'), 'src/a.ts');
-  assert.equal(shortPath('/work/a', '/w'), '/work/a');
+  assert.equal(shortPath('/ways/a', '/w'), '/ways/a');
   assert.equal(shortPath('/w', '/w'), '.');
   assert.equal(baseName('/usr/bin/git'), 'git');
 });
