@@ -259,12 +259,9 @@ static void send_one(pid_t pid, uint32_t request, uint32_t sandbox) {
         entry->live.run_count == live.run_count && stat.state != 'R') {
         live = entry->live;
         live.parent_pid = (uint32_t)stat.parent;
-        live.flags &= ~(uint32_t)SENTRY_LIVE_STOPPED;
     } else if (!learn(entry, &live, through)) {
         return;
     }
-    if (stat.state == 'T')
-        live.flags |= SENTRY_LIVE_STOPPED;
     /* Its name is for people only; that it lives must always be told. */
     if (!frames_room_for_events())
         live.program_length = live.argv_length = 0;

@@ -140,7 +140,6 @@ struct sentry_root {
 _Static_assert(sizeof(struct sentry_root) == 16, "wire");
 
 #define SENTRY_LIVE_SHARED_WRITABLE 1
-#define SENTRY_LIVE_STOPPED 2
 
 struct sentry_live {
     uint32_t pid;

@@ -39,7 +39,6 @@ export const flagBits = {
   rootDirty: 1,
   rootOverflow: 2,
   liveSharedWritable: 1,
-  liveStopped: 2,
   fenceNow: 1,
   stateUncertain: 1,
   askArgvTruncated: 1,

@@ -87,7 +87,6 @@ function readLive(payload: Buffer): LiveProcess {
     argv: reader.argv(live.argvLength),
     runCount: live.runCount,
     sharedWritableMapping: (live.flags & flagBits.liveSharedWritable) !== 0,
-    stopped: (live.flags & flagBits.liveStopped) !== 0,
   };
 }
 

@@ -39,8 +39,6 @@ export interface LiveProcess {
   readonly runCount: bigint;
   /** It has a writable shared mapping of a file. */
   readonly sharedWritableMapping: boolean;
-  /** By a signal: it cannot be dumped before it goes on. */
-  readonly stopped: boolean;
 }
 
 /** What others can change of a process that does not run; alike at two times means that nothing of it was. */

@@ -284,7 +284,7 @@ export class Checkpointer {
     if (plan.processChanges.length > 0) this.#dumpFailed = undefined;
     const livedBefore = this.#lastLive;
     this.#lastLive = printsOf(observation.live);
-    const noDump = this.#parts.noDump() ?? stoppedAmong(observation.live) ?? this.#dumpFailed;
+    const noDump = this.#parts.noDump() ?? this.#dumpFailed;
     const seen = new Sightings({
       observation,
       rootNames,
@@ -791,14 +791,6 @@ const noWork: Work = {
   processesMs: 0,
   degraded: undefined,
 };
-
-/** CRIU waits for ever for a process that stands still for another reason than the freezer. */
-function stoppedAmong(live: readonly LiveProcess[]): string | undefined {
-  const stopped = live.find((process) => process.stopped);
-  return stopped
-    ? `process ${stopped.sandboxPid} (${stopped.argv[0] ?? stopped.program}) is stopped and cannot be saved; continue or end it`
-    : undefined;
-}
 
 function reasonFor(
   effectClass: EffectClass,

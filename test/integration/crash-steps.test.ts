@@ -4,7 +4,9 @@
  */
 
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { once } from 'node:events';
+import { readdir, readFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import { describe, it, test, type TestContext } from 'node:test';
 import { crashPoints, type CrashPoint } from '../../host-helper/crash-point.ts';
@@ -42,6 +44,7 @@ class Place {
   archive: Buffer | undefined;
   archived = 0;
   count = 0;
+  #outside: Server | undefined;
 
   private constructor(lab: CrashLab, main: string, filesTurn: number, counterTurn: number) {
     this.lab = lab;
@@ -82,6 +85,20 @@ class Place {
     return this.lab.helper.exec(this.main, `flock -o /tmp/one-by-one sh -c '${text}'`);
   }
 
+  /** A socket in the sandbox's /tmp that a process of the host listens to. */
+  async listenOutside(): Promise<void> {
+    const { stateDirectory } = this.lab.helper;
+    const rootfs = join(stateDirectory, 'sessions', this.main, 'sandbox/layers/rootfs');
+    const [upper = ''] = (await readdir(rootfs)).filter((name) => name.startsWith('upper-'));
+    this.#outside = createServer((socket) => socket.unref().on('error', () => {})).unref();
+    this.#outside.listen(join(rootfs, upper, 'tmp/outside'));
+    await once(this.#outside, 'listening');
+  }
+
+  async closeOutside(): Promise<void> {
+    await new Promise((resolve) => this.#outside?.close(resolve));
+  }
+
   async mustRun(): Promise<void> {
     const { status, detail } = await this.lab.helper.session(this.main);
     assert.equal(status, 'running', detail);
@@ -92,6 +109,9 @@ class Place {
     await this.lab.resume(this.main);
   }
 }
+
+const connectOutside =
+  'perl -e "socket(S, 1, 1, 0); connect(S, pack(q(Sa*), 1, q(/tmp/outside))) or die; open(F, q(>made)); print F q(made); close(F); sleep 300 while 1"';
 
 const nothing = (): Promise<void> => Promise.resolve();
 
@@ -131,16 +151,17 @@ const works: readonly Work[] = [
     afterwards: (place) => goesOn(place, 'made'),
   },
   {
-    // Which cannot be dumped: everything stands still while the files are captured.
-    name: 'a turn that leaves a stopped process',
+    // It is connected to somebody outside: everything stands still while the files are captured.
+    name: 'a turn that leaves a process that cannot be dumped',
     steps: ['checkpoint:frozen', 'checkpoint:captured', 'checkpoint:thawed'],
-    prepare: nothing,
+    prepare: async (place) => place.listenOutside(),
     act: (place) =>
       place.script(
-        'sleep 300 </dev/null >/dev/null 2>&1 & until grep -q sleep /proc/$!/comm; do :; done; kill -STOP $!; echo made >made',
+        `${connectOutside} </dev/null >/dev/null 2>&1 & for i in $(seq 100); do test -s made && break; sleep 0.05; done`,
       ),
     async afterwards(place) {
-      await place.lab.exec(place.main, 'pkill -KILL -x sleep');
+      await place.lab.exec(place.main, 'pkill -KILL -x perl');
+      await place.closeOutside();
       await goesOn(place, 'made');
     },
   },

@@ -6,6 +6,7 @@ import { cp, lstat, mkdir, readdir, readFile, rm, rmdir, stat, symlink, writeFil
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { test, type TestContext } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { silentLogger, type Logger } from '../../host-helper/log.ts';
 import { ownerOf } from '../../host-helper/sandbox/oci/layout.ts';
@@ -401,6 +402,69 @@ run(
     });
     assert.equal(await child.exited, 9);
     assert.equal(text, 'got during the dump\nlate\n');
+    await sandbox.destroy();
+  },
+  'criu',
+);
+
+run(
+  'processes that are stopped are dumped, stay stopped, come back stopped, and go on when they are told to',
+  async () => {
+    await using stage = await setStage();
+    const sandbox = await stage.backend.create(stage.spec());
+    const images = join(stage.stateDirectory, 'images');
+    const statesOf = async (change = ''): Promise<string> =>
+      (
+        await sh(
+          sandbox,
+          `${change} for i in $(cat /tmp/pids); do cut -d" " -f3 /proc/$i/stat; done; cat /tmp/went-on`,
+        )
+      ).output;
+    const threads = `${node} -e 'setInterval(() => {}, 1000)' >/dev/null 2>&1 & echo $!`;
+    // Its handler tells whether it was ever continued.
+    const handler = `perl -e '$|=1; $SIG{CONT}=sub{print "continued\\n"}; sleep 9 while 1' >/tmp/went-on & echo $!`;
+    await sandbox.start();
+    await sh(
+      sandbox,
+      `(sleep 1000 & echo $!; ${threads}; ${handler}) >/tmp/pids; sleep 0.5; kill -STOP $(cat /tmp/pids); sleep 0.1`,
+    );
+    assert.equal(await statesOf(), 'T\nT\nT\n');
+    for (let time = 0; time < 2; time++) {
+      await rm(images, { recursive: true, force: true });
+      await sandbox.dump(images, async () => {});
+      assert.equal(await statesOf(), 'T\nT\nT\n');
+    }
+    await sandbox.stop();
+    await sandbox.restore(images);
+    assert.equal(await statesOf(), 'T\nT\nT\n');
+    assert.equal(await statesOf('kill -CONT $(cat /tmp/pids); sleep 0.2;'), 'S\nS\nS\ncontinued\n');
+    await sandbox.destroy();
+  },
+  'criu',
+);
+
+run(
+  'a process that somebody outside stops in the middle of a dump does not hold it up',
+  async () => {
+    await using stage = await setStage();
+    const sandbox = await stage.backend.create(stage.spec());
+    const images = join(stage.stateDirectory, 'images');
+    await sandbox.start();
+    await sh(sandbox, 'sleep 1000 >/dev/null 2>&1 & echo $! >/tmp/pid');
+    const children = `/proc/${sandbox.supervisorPid}/task/${sandbox.supervisorPid}/children`;
+    const stateOf = async (): Promise<string> =>
+      (await sh(sandbox, 'cut -d" " -f3 /proc/$(cat /tmp/pid)/stat')).output;
+    const pid = Number((await readFile(children, 'utf8')).trim());
+    for (const afterMs of [0, 5, 10, 20, 40, 80]) {
+      await rm(images, { recursive: true, force: true });
+      const dumped = sandbox.dump(images, async () => {}).then(() => 'dumped', String);
+      await sleep(afterMs);
+      process.kill(pid, 'SIGSTOP');
+      // It may reach CRIU in the middle of its work, which then says so, and swallows it.
+      if ((await dumped) === 'dumped') await until(async () => (await stateOf()) === 'T\n');
+      else assert.match(await dumped, /task interruption.*runs on/);
+      process.kill(pid, 'SIGCONT');
+    }
     await sandbox.destroy();
   },
   'criu',

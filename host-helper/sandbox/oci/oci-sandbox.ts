@@ -41,6 +41,7 @@ import { ensureMountPoint, ensureRootfs } from './rootfs.ts';
 import { RootMounts } from './root-mounts.ts';
 import type { OverlayRoot } from './roots.ts';
 import type { Runc } from './runc.ts';
+import { postponeStops } from './stopped-processes.ts';
 import { SupervisorClient } from './supervisor-client.ts';
 
 const restoreHelpers = 64;
@@ -390,6 +391,7 @@ export class OciSandbox implements Sandbox {
     crashPoint('dump:quiet');
     try {
       await runc.pause(this.id);
+      await postponeStops(this.#mustRun().cgroup);
       crashPoint('dump:paused');
       const checkpoint = async (): Promise<void> => this.#checkpoint(imageDirectory);
       await dumpThroughGate(layout.dumpGate, checkpoint, async () => {

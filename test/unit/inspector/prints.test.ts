@@ -15,7 +15,6 @@ function live(pid: number, overrides: Partial<LiveProcess> = {}): LiveProcess {
     argv: ['node', 'server.mjs'],
     runCount: 10n,
     sharedWritableMapping: false,
-    stopped: false,
     ...overrides,
   };
 }

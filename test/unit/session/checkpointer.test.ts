@@ -22,7 +22,6 @@ function server(runCount: number): LiveProcess {
     argv: ['server'],
     runCount: BigInt(runCount),
     sharedWritableMapping: false,
-    stopped: false,
   };
 }
 
