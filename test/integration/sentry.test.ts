@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { appendFileSync, chmodSync, copyFileSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { setPriority } from 'node:os';
 import { after, before, test, type TestContext } from 'node:test';
@@ -311,6 +319,8 @@ test(
     const plain = bench.plain();
     const file = join(plain, 'file');
     writeFileSync(file, '');
+    // What changes in the tick in which it was made, before it was watched, shows once somebody has looked at it, as a capture does.
+    statSync(file);
     const { number } = await watched(t, plain);
     await sentry.fence(number);
     for (let round = 0; round < 20; round++) {
