@@ -107,8 +107,7 @@ function* standingStill(id: string, path: string): Generator<string> {
   for (const pid of read(join(path, 'cgroup.procs')).split('\n').filter(Boolean)) {
     const status = read(`/proc/${pid}/status`);
     const [, state] = /^State:\s*(\S)/m.exec(status) ?? [];
-    if ((state === 'T' && !status.startsWith('Name:\tsleep\n')) || state === 't')
-      yield `process ${pid} of ${id} is stopped`;
+    if (state === 'T' || state === 't') yield `process ${pid} of ${id} is stopped`;
     if (!/^TracerPid:\s*0$/m.test(status) && status !== '') yield `process ${pid} of ${id} is traced`;
   }
 }
